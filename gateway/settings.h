@@ -1,0 +1,86 @@
+/* settings.h - the configuration: one table of keys, read from a libconfig file and the environment.
+ *
+ * Every key is overridable by SLUICE_SECTION_KEY; secrets also by ..._FILE.  Unknown keys are errors with
+ * a suggestion.  Settings are immutable once loaded: a reload makes new ones, all or nothing. */
+#ifndef SETTINGS_H
+#define SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "log.h"
+
+struct err;
+
+struct settings_host {
+    char *host;
+    int   port;
+};
+
+struct settings_target {
+    char *exchange, *routing_key, *queue; /* "" for none */
+    char *format;                         /* "raw" */
+    bool  declare;
+};
+
+struct settings_connector {
+    char                  *id;
+    struct settings_target target;
+    bool                   ordered; /* window 1: order holds after a nack too */
+};
+
+struct settings {
+    struct {
+        char    *endpoint;     /* door.endpoint: tcp://127.0.0.1:7117, or ipc:// */
+        int64_t  ping_us;      /* door.ping: 40s */
+        int      missed;       /* door.missed: 3 pings until a connector is lost */
+        int      backlog;      /* door.backlog: 4096 */
+        int      rcvhwm;       /* door.rcvhwm: 128 */
+        uint64_t chunk;        /* door.chunk: 64KiB, at most that */
+    } door;
+    struct {
+        struct settings_host *hosts; /* broker.hosts: ("127.0.0.1:5672"); SLUICE_BROKER_HOSTS is comma-separated */
+        size_t   n_hosts;
+        char    *vhost, *user;
+        char    *password;     /* secret: broker.password_file, SLUICE_BROKER_PASSWORD, ..._FILE; default "guest" */
+        bool     tls;
+        char    *ca_file, *cert_file, *key_file; /* NULL for none */
+        int      connections;  /* broker.connections: 1 to 16; connectors are spread by target queue */
+        int      window;       /* broker.window: 200 messages */
+        uint64_t window_bytes; /* broker.window_bytes: 8MiB */
+        int64_t  heartbeat_us; /* broker.heartbeat: 15s */
+        int64_t  hung_us;      /* broker.hung_after: 45s */
+        int64_t  retry_min_us, retry_max_us; /* broker.retry_min: 100ms, broker.retry_max: 30s */
+    } broker;
+    struct {
+        uint64_t limit;        /* memory.limit: 256MiB, at least 1MiB */
+        uint64_t max_bundle;   /* memory.max_bundle: a quarter of limit at most, which is the default (64MiB) */
+    } memory;
+    struct {
+        char *dir;             /* state.dir: /var/lib/sluice */
+        int64_t mark_us;       /* state.mark_every: 1s */
+    } state;
+    struct {
+        enum log_format format; /* log.format: "keyvalue" or "json" */
+        enum log_level  level;  /* log.level: "error" "warn" "info" "debug" */
+    } log;
+    int64_t stop_us;            /* stop.within: 30s */
+    bool    accept_unknown;     /* needs default_target */
+    bool    has_default_target;
+    struct settings_target default_target;
+    struct settings_connector *connectors;
+    size_t  n_connectors;
+};
+
+/* Read path (NULL: defaults only), then the environment env ("NAME=value" strings, NULL-terminated), check it all.
+ * Returns new settings, or NULL with *err (ERR_CONFIG) naming file, line, key, what is wrong, what to write. */
+struct settings *settings_load(const char *path, char *const *env, struct err *err);
+
+/* Write them in the syntax of the file, each with its meaning; secrets are masked. */
+void settings_print(const struct settings *s, FILE *to);
+
+void settings_free(struct settings *s);
+
+#endif

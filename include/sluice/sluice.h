@@ -1,0 +1,177 @@
+/* sluice.h - the connector library of Sluice: push bundles to a gateway, and know what became of them.
+ *
+ *     struct sluice_error err;
+ *     struct sluice_options opt = { .id = "my-connector" };
+ *     struct sluice *s = sluice_open(&opt, &err);
+ *     if (s == NULL || sluice_push(s, body, len, NULL, -1, &err) != 0 || sluice_flush(s, -1, &err) != 0)
+ *         fprintf(stderr, "%s\n", err.text);
+ *     sluice_close(&s, 5000, NULL);
+ *
+ * Custody: a bundle that sluice_push accepted is the library's until the gateway answers for it.  The
+ * library reconnects, resends, and never loses it unless the process dies; what is still unanswered at
+ * close is reported.  A connector that must survive its own death keeps its cursor in the state
+ * (sluice_state_set) and moves it only after sluice_flush returned 0.
+ *
+ * Threads: every call but sluice_open and sluice_close may be made from any thread at any time, on one
+ * handle.  The library runs one thread of its own, and no signal is delivered to it.  A handle does not survive fork.
+ * Times are milliseconds; a timeout of -1 waits for ever, 0 does not wait.  Sizes are bytes.
+ * Calls return 0 or a negative sluice_code; err may be NULL, and is written on failure only. */
+#ifndef SLUICE_H
+#define SLUICE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SLUICE_VERSION_MAJOR 0
+#define SLUICE_VERSION_MINOR 1
+
+/* Where the gateway listens by default, and what the environment may say instead. */
+#define SLUICE_DEFAULT_ENDPOINT "tcp://127.0.0.1:7117"
+#define SLUICE_ENV_ENDPOINT "SLUICE_ENDPOINT"
+
+enum sluice_code {
+    SLUICE_OK = 0,
+    SLUICE_EINVAL = -1,    /* an argument is wrong; err.text says which and what to write */
+    SLUICE_ENOMEM = -2,    /* no memory; nothing was accepted */
+    SLUICE_EAGAIN = -3,    /* the timeout is over (or was 0): call again, sluice_fd tells when */
+    SLUICE_ENACK = -4,     /* flush: bundles were refused; take them with sluice_verdict_next */
+    SLUICE_EVERDICTS = -5, /* too many verdicts wait to be taken: call sluice_verdict_next */
+    SLUICE_ETOOLARGE = -6, /* larger than the gateway takes (sluice_info tells) or than queue_bytes */
+    SLUICE_ESTALE = -7,    /* state: another version is current; get it again first */
+    SLUICE_EREPLACED = -8, /* another program took this id; this handle is of no more use */
+    SLUICE_EREFUSED = -9,  /* the gateway refuses this connector; err.text says why and what to do */
+    SLUICE_EIO = -10       /* the system failed (sockets, threads) */
+};
+
+struct sluice_error {
+    int  code;      /* a sluice_code */
+    char text[256]; /* for a person; never empty after a failure */
+};
+
+/* Options; zero is the default of each.  Strings are copied by sluice_open. */
+struct sluice_options {
+    const char *id;          /* required: ^[a-z0-9][a-z0-9._-]{0,63}$ */
+    const char *endpoint;    /* "tcp://host:port" or "ipc://path"; NULL: $SLUICE_ENDPOINT, then the default */
+    const char *agent;       /* name and version of the program, at most 64 bytes; NULL: the library's own */
+    size_t      queue_bytes; /* most bytes accepted and unanswered; 0: 64 MiB */
+    int         report_acks; /* not 0: sluice_verdict_next reports acks too, not only what was refused */
+    void      (*on_log)(void *ctx, int level, const char *text); /* the library's own words; called in its
+                                thread, must not call back; level 0 error to 3 debug; NULL: silent */
+    void       *log_ctx;
+};
+
+struct sluice;
+
+/* Start a connector.  Returns at once; the gateway need not be there yet: the library keeps trying.
+ * Returns a new handle, or NULL with *err filled (EINVAL, ENOMEM, EIO). */
+struct sluice *sluice_open(const struct sluice_options *opt, struct sluice_error *err);
+
+/* Wait until the gateway has welcomed this connector.  EAGAIN: not within timeout_ms (err.text says
+ * what is being tried); EREFUSED, EREPLACED. */
+int sluice_wait(struct sluice *s, int timeout_ms, struct sluice_error *err);
+
+/* What a push may say about its bundle; zero is the default of each. */
+struct sluice_push_options {
+    const char *content_type; /* at most 128 bytes of printable ASCII; NULL: "application/octet-stream" */
+    uint64_t    tag;          /* the caller's own; comes back in the verdict */
+};
+
+/* Copy body (1 to max_bundle bytes) and accept it for delivery; opt may be NULL.  Waits for room.
+ * 0: accepted, see Custody above.  Else nothing was accepted: EINVAL, ENOMEM, EAGAIN, EVERDICTS,
+ * ETOOLARGE, EREPLACED, EREFUSED.  */
+int sluice_push(struct sluice *s, const void *body, size_t len, const struct sluice_push_options *opt,
+                int timeout_ms, struct sluice_error *err);
+
+/* The same, taking a body that was allocated with malloc: on 0 the library owns it and *body is NULL;
+ * otherwise nothing has moved.  Saves the copy. */
+int sluice_push_take(struct sluice *s, void **body, size_t len, const struct sluice_push_options *opt,
+                     int timeout_ms, struct sluice_error *err);
+
+/* Wait until everything accepted so far is answered for.  0: all of it was acked.  ENACK: all is answered,
+ * and some was refused (take the verdicts).  EAGAIN, EREPLACED, EREFUSED. */
+int sluice_flush(struct sluice *s, int timeout_ms, struct sluice_error *err);
+
+enum sluice_verdict_kind {
+    SLUICE_ACKED,      /* the gateway answers for it from here on */
+    SLUICE_ACKED_DEAD, /* the gateway keeps it, as a dead letter: it could not be forwarded */
+    SLUICE_NACKED      /* refused: it is yours again */
+};
+
+struct sluice_verdict {
+    enum sluice_verdict_kind kind;
+    uint64_t    tag;
+    uint64_t    seq;        /* its number in this handle's lifetime, from 1 */
+    const void *body;       /* of a NACKED bundle: lent until the next sluice_verdict_next; else NULL */
+    size_t      len;
+    char        reason[32]; /* a word of docs/protocol.md: "unroutable", "too_large", ...; "" for acks */
+    char        text[256];  /* the same for a person */
+};
+
+/* Take the oldest verdict that waits (refused bundles; acks too with report_acks).  0: *ret is filled.
+ * EAGAIN: none within timeout_ms.  At most 4096 wait; then sluice_push returns EVERDICTS.
+ * One thread at a time. */
+int sluice_verdict_next(struct sluice *s, struct sluice_verdict *ret, int timeout_ms, struct sluice_error *err);
+
+/* A descriptor for poll (POLLIN): readable when something changed since the last call that returned
+ * EAGAIN (room to push, a verdict to take, all answered, welcomed, stopped).  Call again, do not read from it.
+ * Lent until sluice_close. */
+int sluice_fd(const struct sluice *s);
+
+/* The connector's state: bytes of its own (at most 1 MiB) that the gateway keeps, with a version that
+ * grows by one with each change; version 0 means that none was ever set. */
+struct sluice_state {
+    void    *bytes;   /* allocated with malloc, the caller frees it; NULL where len is 0 */
+    size_t   len;
+    uint64_t version;
+};
+
+/* Read the state.  EAGAIN, ENOMEM, EREFUSED, EREPLACED. */
+int sluice_state_get(struct sluice *s, struct sluice_state *ret, int timeout_ms, struct sluice_error *err);
+
+/* Replace the state, if version is still the current one (from sluice_state_get or the last set).
+ * 0: it is on the gateway's disk, flushed; *ret_version (may be NULL) is the new version.
+ * ESTALE: somebody else set it; EAGAIN: not known, get it again to see; EINVAL (too long), EREFUSED, EREPLACED. */
+int sluice_state_set(struct sluice *s, const void *bytes, size_t len, uint64_t version,
+                     uint64_t *ret_version, int timeout_ms, struct sluice_error *err);
+
+enum sluice_level { SLUICE_ERROR, SLUICE_WARN, SLUICE_INFO, SLUICE_DEBUG };
+
+/* Put a line into the gateway's log (UTF-8, at most 1024 bytes; more is cut).  Never waits: at most 64 lines
+ * are kept while the gateway is away, then the oldest is dropped.  EINVAL. */
+int sluice_log(struct sluice *s, enum sluice_level level, const char *text, struct sluice_error *err);
+
+enum sluice_status { SLUICE_HEALTHY, SLUICE_DEGRADED, SLUICE_FAILED };
+
+/* Tell the gateway how this connector is; text (at most 1024 bytes, more is cut) may be NULL.  Never waits; the
+ * last one told is repeated after a reconnect.  EINVAL. */
+int sluice_health(struct sluice *s, enum sluice_status status, const char *text, struct sluice_error *err);
+
+/* How things stand; all figures are of this handle's lifetime. */
+struct sluice_info {
+    int      connected;        /* welcomed now */
+    uint64_t accepted;         /* bundles accepted by push */
+    uint64_t accepted_bytes;
+    uint64_t acked;            /* of those: answered with ack (dead letters included) */
+    uint64_t nacked;           /* refused */
+    uint64_t unanswered;       /* still the library's */
+    uint64_t unanswered_bytes;
+    uint64_t resent;           /* bundles sent more than once */
+    uint64_t reconnects;
+    uint64_t max_bundle;       /* most bytes in a bundle; 0 until the first welcome */
+    char     hold[96];         /* why the gateway gives no credit ("broker_down,memory"); "" if it does */
+};
+void sluice_info(const struct sluice *s, struct sluice_info *ret);
+
+/* Wait up to timeout_ms for what is unanswered, say bye, free everything.  *s is NULL afterwards.
+ * info (may be NULL) tells what was left: info->unanswered is 0 if nothing was.  Returns 0, or EAGAIN where
+ * bundles were left unanswered.  sluice_close of NULL does nothing. */
+int sluice_close(struct sluice **s, int timeout_ms, struct sluice_info *info);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
