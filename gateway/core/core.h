@@ -1,0 +1,162 @@
+/* core.h - the machine that decides: fed events and times, it answers with effects.
+ *
+ * It sees integers and ids, never a body; it has no sockets, no clock, no threads and no randomness but its
+ * seed, so a simulator can run days of it in seconds and the same events give the same effects.  The
+ * shell around it moves the bytes: a bundle is known here by a slot, and the shell keeps the body of that slot.
+ * Time is monotonic microseconds and never steps back.  Thread: the loop only. */
+#ifndef CORE_H
+#define CORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "wire.h"
+
+struct core;
+struct err;
+
+enum {
+    CORE_CONNECTORS_MAX = 20000, /* known to one gateway, configured and admitted ones together */
+    CORE_PUBLISHERS_MAX = 16,
+    CORE_NACKS_MAX = 64          /* unseen nacks of one connector; then it gets no more credit until it has seen them */
+};
+
+struct core_config {
+    uint64_t memory_limit; /* bytes admitted, and credit that is out, together */
+    uint64_t max_bundle;   /* at most a quarter of that */
+    uint64_t chunk;        /* most bytes in a chunk */
+    int64_t  ping_us;      /* connectors ping this often */
+    int      missed;       /* so many missed pings, and a connection is forgotten */
+    uint32_t publishers;   /* 1 to CORE_PUBLISHERS_MAX */
+    uint64_t seed;         /* of run ids and jitter: from the system's randomness, or a simulator's */
+};
+
+/* A connector as configured.  target and publisher are the shell's numbers: they come back in effects. */
+struct core_connector {
+    char     id[65];
+    uint32_t target;
+    uint32_t publisher;
+    bool     ordered; /* one bundle at a time at the broker, so that order holds after a nack too */
+};
+
+enum core_event_kind {
+    CORE_CONFIGURE, /* list: all connectors, at start and at each reload; unknown: how others are treated */
+    CORE_MARK,      /* mark: what the state knows of a connector; before its first hello */
+    CORE_MESSAGE,   /* conn, msg, body_len, from a connector: hello ready bundle done ping bye */
+    CORE_GONE,      /* conn: the door has lost it */
+    CORE_UP,        /* publisher, session */
+    CORE_DOWN,      /* publisher */
+    CORE_BLOCKED,   /* publisher */
+    CORE_UNBLOCKED, /* publisher */
+    CORE_CONFIRMED, /* slot: RabbitMQ has it */
+    CORE_RETRY,     /* slot: RabbitMQ did not take it (nack) */
+    CORE_REFUSED,   /* slot, reason, text: it can never be forwarded as things stand */
+    CORE_SAVE,      /* time to write marks: answered with CORE_STORE_MARK for each that moved */
+    CORE_DRAIN,     /* stop: no more credit, no more permits */
+    CORE_TURN       /* the end of a turn of the loop: what is gathered is said now; timers are looked at */
+};
+
+struct core_event {
+    enum core_event_kind kind;
+    union {
+        struct {
+            const struct core_connector *list; /* lent for the step */
+            uint32_t n;
+            const struct core_connector *unknown; /* its id is ignored; NULL: unknown connectors are refused */
+        } configure;
+        struct {
+            const char *id;
+            uint64_t    epoch, answered;
+        } mark;
+        struct {
+            uint64_t               conn; /* low 32 bits: a small number, reused; high: which use of it */
+            const struct wire_msg *msg;  /* lent for the step */
+            uint64_t               body_len;
+        } message;
+        uint64_t conn;
+        struct {
+            uint32_t publisher, session;
+        } broker;
+        struct {
+            uint32_t         slot;
+            enum wire_reason reason;
+            const char      *text; /* lent for the step; may be NULL */
+        } result;
+    } u;
+};
+
+enum core_effect_kind {
+    CORE_SEND,       /* conn, msg: to a connector */
+    CORE_CUT,        /* conn: end this connection at the socket (it broke the rules) */
+    CORE_KEEP,       /* slot, size: put the chunk of the message of this step behind what the slot holds;
+                        the first chunk of a bundle opens the slot */
+    CORE_FREE,       /* slot: its body is of no more use */
+    CORE_PUBLISH,    /* slot, publish: hand the body to a publisher */
+    CORE_STORE_MARK  /* mark */
+};
+
+struct core_effect {
+    enum core_effect_kind kind;
+    union {
+        struct {
+            uint64_t               conn;
+            const struct wire_msg *msg; /* lent for the call, texts too */
+        } send;
+        uint64_t conn;
+        struct {
+            uint32_t slot;
+            uint64_t size; /* of the whole bundle */
+            bool     first;
+        } keep;
+        uint32_t slot;
+        struct {
+            uint32_t    slot, publisher, session, target;
+            const char *connector; /* lent until the core is freed */
+            uint64_t    epoch, seq;
+        } publish;
+        struct {
+            const char *id;
+            uint64_t    epoch, answered;
+        } mark;
+    } u;
+};
+
+/* Where effects go, one at a time and in order, during the step; it must not call the core. */
+struct core_sink {
+    void (*emit)(void *ctx, const struct core_effect *effect);
+    void  *ctx;
+};
+
+/* Returns a new core, or NULL with *err (ERR_NOMEM, ERR_CONFIG). */
+struct core *core_new(const struct core_config *config, struct err *err);
+
+/* Do one step.  now_us is monotonic; a smaller one than before counts as the one before.  No memory is not
+ * an error here: what cannot be remembered is refused, and its sender tries again. */
+void core_step(struct core *core, const struct core_event *event, int64_t now_us, const struct core_sink *sink);
+
+/* When CORE_TURN must come at the latest, for timers; INT64_MAX: no timer runs. */
+int64_t core_due(const struct core *core);
+
+/* The id of the connector that is welcomed on conn, or NULL.  Lent until the core is freed. */
+const char *core_connector_of(const struct core *core, uint64_t conn);
+
+/* How things stand. */
+struct core_figures {
+    uint64_t connectors, connected, wanting;
+    uint64_t received, confirmed, nacked;    /* bundles */
+    uint64_t repeated;                       /* resends of what was known, answered again */
+    uint64_t retried;                        /* bundles published again after a nack or a lost connection */
+    uint64_t orphaned;                       /* published for a program that was replaced meanwhile */
+    uint64_t held, held_bytes;               /* bundles in memory, and what they cost */
+    uint64_t credit_out;                     /* granted and not used */
+    uint64_t memory_limit;
+};
+void core_figures(const struct core *core, struct core_figures *ret);
+
+/* Recount everything from the ground and compare with the running figures: NULL, or what is wrong.
+ * For simulators: it costs a pass over all. */
+const char *core_check(const struct core *core);
+
+void core_free(struct core *core);
+
+#endif
