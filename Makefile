@@ -1,14 +1,276 @@
 # The map of the build.  `make help` lists the targets.
-STD := -std=c17 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wstrict-prototypes -Wconversion
-CFLAGS ?= -O2 -g
-B ?= build
-INC_common     := -Icommon
-INC_include    :=
-INC_gateway    := -Icommon -Igateway
-INC_core       := -Icommon -Igateway/core
-INC_connectors := -Iinclude -Icommon
-INC_bench      := -Iinclude -Icommon -Igateway
-INC_tests      := -Iinclude -Icommon -Igateway -Itests
+#
+# What the code needs is set here; CFLAGS, CPPFLAGS, LDFLAGS and LDLIBS belong to whoever calls make.
+# Everything that is built lies below $(B); after any target, git is clean.
 
-all: ;
-.PHONY: all
+VERSION := 0.1
+SOVERSION := 0
+
+B       ?= build
+CFLAGS  ?= -O2 -g
+ifeq ($(origin CXX),default)
+CXX     := c++
+endif
+PREFIX  ?= /usr/local
+FUZZ_SECONDS ?= 30
+JOBS    ?= $(shell nproc 2>/dev/null || echo 1)
+
+STD  := -std=c17 -D_GNU_SOURCE
+WARN := -Wall -Wextra -Wformat=2 -Wconversion -Wsign-conversion -Wshadow -Wstrict-prototypes -Wvla -Walloca \
+        -Wnull-dereference -Wimplicit-fallthrough $(if $(WERROR),-Werror)
+
+# The include path is the layering: a folder that is not named here cannot be included.  What a path cannot
+# say (the edges of the gateway do not know each other) is checked by `make layers`.
+INC_common     := -Icommon
+INC_core       := -Icommon -Igateway/core
+INC_gateway    := -Icommon -Igateway
+INC_connectors := -Iinclude -Icommon
+INC_tests      := -Iinclude -Icommon -Igateway -Iconnectors -Itests
+INC_bench      := -Iinclude -Icommon -Igateway -Itests
+includes = $(INC_$(if $(filter gateway/core/%,$1),core,$(firstword $(subst /, ,$1))))
+
+# What a program may link; each program says which of them it does.  LIB_msgpack comes from the probe below.
+LIB_zmq      := -lzmq
+LIB_rabbitmq := -lrabbitmq
+LIB_config   := -lconfig
+LIB_sqlite3  := -lsqlite3
+LIB_curl     := -lcurl
+LIB_jansson  := -ljansson
+LIB_crypto   := -lcrypto
+LIB_math     := -lm
+LIB_cmocka   := -lcmocka
+LIB_sluice    = $(B)/libsluice.a -lzmq $(LIB_msgpack)
+
+# Hardening flags are tried once per compiler (packaging/probe) and remembered.  Targets that compile nothing here
+# do without, so that they also work where there is no compiler yet.
+PROBED := $(B)/probed-$(subst /,_,$(subst $() ,_,$(CC))).mk
+NO_PROBE := help clean deps test demo asan tsan fuzz layers sources
+ifneq ($(filter-out $(NO_PROBE),$(or $(MAKECMDGOALS),all)),)
+include $(PROBED)
+endif
+$(PROBED): packaging/probe
+	@packaging/probe '$(CC)' $@
+
+# HARDEN=0 is for sanitizers, which bring their own checks.  _FORTIFY_SOURCE warns without optimisation.
+ifneq ($(HARDEN),0)
+HARDEN_CFLAGS  = $(PROBED_CFLAGS) $(if $(filter-out -O0,$(filter -O%,$(CFLAGS))),$(PROBED_FORTIFY))
+HARDEN_LDFLAGS = $(PROBED_LDFLAGS)
+endif
+COMPILE = $(CC) $(STD) $(WARN) $(HARDEN_CFLAGS) $(call includes,$<) -MMD -MP $(CPPFLAGS) $(CFLAGS)
+
+# --- How a program is listed ------------------------------------------------------------------------------------------
+# $(call program,NAME BELOW $(B),SOURCES,LIBRARIES).  For the tests the first source, named as the program, goes without
+# saying, and so does cmocka.
+objects = $(patsubst %.c,$(B)/obj/%.o,$1)
+define program_
+SOURCES += $2
+$$(B)/$1: $$(call objects,$2) $$(if $$(filter sluice,$3),$$(B)/libsluice.a)
+	@mkdir -p $$(@D)
+	$$(CC) $$(CFLAGS) $$(HARDEN_LDFLAGS) $$(PROBED_PIE) $$(LDFLAGS) -o $$@ \
+	    $$(call objects,$2) $$(foreach l,$3,$$(LIB_$$l)) -lpthread $$(LDLIBS)
+endef
+program   = $(eval $(call program_,$(strip $1),$(strip $2),$(strip $3)))
+connector = $(eval CONNECTORS += $(B)/connectors/$(strip $1))$(call program,connectors/$(strip $1),$2,$3)
+unit      = $(eval UNIT += $(B)/tests/unit/$(strip $1))$(call program,tests/unit/$(strip $1),tests/unit/$(strip $1).c $2,cmocka $3)
+sim       = $(eval SIM += $(B)/tests/sim/$(strip $1))$(call program,tests/sim/$(strip $1),tests/sim/$(strip $1).c $2,cmocka $3)
+system    = $(eval SYSTEM += $(B)/tests/system/$(strip $1))$(call program,tests/system/$(strip $1),tests/system/$(strip $1).c $2,cmocka $3)
+bench     = $(eval BENCH += $(B)/bench/$(strip $1))$(call program,bench/$(strip $1),bench/$(strip $1).c $2,$3)
+fuzz      = $(eval FUZZ += $(strip $1))$(call program,tests/fuzz/$(strip $1),tests/fuzz/$(strip $1).c $2,$3)
+SOURCES :=
+
+# --- What is built from what: one name a line where a list grows ------------------------------------------------------
+# What the gateway uses of common/.
+COMMON_SRC :=
+
+# The library of connectors, libsluice, with what it uses of common/.
+CLIENT_SRC :=
+
+# The daemon.
+GATEWAY_SRC :=
+
+ifneq ($(GATEWAY_SRC),)
+GATEWAY := $(B)/sluiced
+$(call program,sluiced,$(GATEWAY_SRC) $(COMMON_SRC),zmq rabbitmq msgpack config sqlite3)
+endif
+
+# Connectors: $(call connector,NAME,SOURCES,LIBRARIES)
+
+# Tests, offline: $(call unit,NAME,MORE SOURCES,LIBRARIES)
+
+# Simulation, offline: $(call sim,NAME,MORE SOURCES,LIBRARIES)
+
+# Tests against a private RabbitMQ: $(call system,NAME,MORE SOURCES,LIBRARIES)
+
+# Tests that are scripts; they print TAP.
+SYSTEM_SCRIPTS := \
+    tests/system/broker_test.sh
+
+# Fuzz targets: $(call fuzz,NAME,MORE SOURCES,LIBRARIES)
+
+# Benches, one question each: $(call bench,NAME,MORE SOURCES,LIBRARIES)
+
+# --- The usual targets ------------------------------------------------------------------------------------------------
+ifneq ($(CLIENT_SRC),)
+LIBRARY := $(B)/libsluice.a $(B)/libsluice.so
+endif
+
+all: $(GATEWAY) $(LIBRARY) $(CONNECTORS)
+.DEFAULT_GOAL := all
+
+$(B)/obj/%.o: %.c Makefile $(PROBED)
+	@mkdir -p $(@D)
+	$(COMPILE) -fPIE -c -o $@ $<
+
+# The library's objects are their own: position independent, and nothing is seen outside that is not marked so.
+$(B)/pic/%.o: %.c Makefile $(PROBED)
+	@mkdir -p $(@D)
+	$(COMPILE) -fPIC -fvisibility=hidden -c -o $@ $<
+
+CLIENT_OBJ := $(CLIENT_SRC:%.c=$(B)/pic/%.o)
+
+# An archive cannot hide what its members share, so they are joined first: a connector may have its own err_set.
+$(B)/libsluice.a: $(CLIENT_OBJ)
+	$(CC) -r -nostdlib -o $(B)/pic/libsluice.o $(CLIENT_OBJ)
+	objcopy --localize-hidden $(B)/pic/libsluice.o
+	rm -f $@
+	ar rcs $@ $(B)/pic/libsluice.o
+
+$(B)/libsluice.so.$(SOVERSION): $(CLIENT_OBJ)
+	$(CC) -shared $(CFLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS) -Wl,-soname,libsluice.so.$(SOVERSION) -o $@ \
+	    $(CLIENT_OBJ) -lzmq $(LIB_msgpack) -lpthread $(LDLIBS)
+$(B)/libsluice.so: $(B)/libsluice.so.$(SOVERSION)
+	ln -sf $(<F) $@
+
+-include $(patsubst %.c,$(B)/obj/%.d,$(sort $(SOURCES))) $(CLIENT_OBJ:.o=.d)
+
+# Programs find what was built through SLUICE_BUILD.
+RUN_TESTS := SLUICE_BUILD='$(abspath $(B))' tests/run --log $(B)/log
+
+check: $(UNIT) $(SIM)
+	@$(RUN_TESTS) $^
+
+test:
+	@packaging/deps
+	@$(MAKE) --no-print-directory -j$(JOBS) all tests
+	@$(MAKE) --no-print-directory test-run
+
+tests: $(UNIT) $(SIM) $(SYSTEM)
+test-run: all tests
+	@$(RUN_TESTS) $(UNIT) $(SIM) $(SYSTEM) $(SYSTEM_SCRIPTS)
+
+demo:
+	@packaging/deps
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@SLUICE_BUILD='$(abspath $(B))' ONCE='$(ONCE)' FEED='$(FEED)' packaging/demo
+
+deps:
+	@packaging/deps
+
+bench: all $(BENCH)
+	@mkdir -p $(B)/bench
+	@for b in $(BENCH); do echo "== $$b"; SLUICE_BUILD='$(abspath $(B))' $$b $(BENCH_ARGS) || exit 1; done
+
+sim: $(SIM)
+	@$(RUN_TESTS) $^
+
+# --- The same truth, looked at harder ---------------------------------------------------------------------------------
+asan:
+	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1 \
+	 UBSAN_OPTIONS=print_stacktrace=1 \
+	 $(MAKE) --no-print-directory -j$(JOBS) B=build/asan HARDEN=0 LDFLAGS= \
+	     CFLAGS='-g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all' check
+
+# libzmq is not instrumented: tests/tsan.supp says what that hides.
+tsan:
+	@TSAN_OPTIONS='suppressions=$(CURDIR)/tests/tsan.supp halt_on_error=0 second_deadlock_stack=1' \
+	 $(MAKE) --no-print-directory -j$(JOBS) B=build/tsan HARDEN=0 LDFLAGS= \
+	     CFLAGS='-g -O1 -fno-omit-frame-pointer -fsanitize=thread' check
+
+# A short run of every target from its kept corpus; what it finds stays in build/fuzz until it becomes a test.
+fuzz:
+	@$(MAKE) --no-print-directory -j$(JOBS) B=build/fuzz CC=clang HARDEN=0 LDFLAGS=-fsanitize=fuzzer \
+	    CFLAGS='-g -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all' fuzz-run
+fuzz-run: $(FUZZ:%=$(B)/tests/fuzz/%)
+	@for f in $(FUZZ); do \
+	    c=tests/fuzz/corpus/$${f%_fuzz}; n=$(B)/corpus/$$f; mkdir -p $$n; [ -d $$c ] || c=; \
+	    echo "== $$f, $(FUZZ_SECONDS) s"; \
+	    $(B)/tests/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+	        -artifact_prefix=$(B)/$$f- $$n $$c || exit 1; \
+	done
+
+lint: tidy cppcheck format-check
+
+ALL_SRC := $(sort $(SOURCES) $(CLIENT_SRC))
+tidy: $(ALL_SRC:%.c=$(B)/lint/%.tidy)
+$(B)/lint/%.tidy: %.c .clang-tidy $(wildcard common/*.h include/*/*.h gateway/*.h gateway/*/*.h connectors/*/*.h tests/*/*.h)
+	@mkdir -p $(@D)
+	@echo "clang-tidy $<"
+	@clang-tidy --quiet $< -- $(STD) $(call includes,$<) 2>$@.err || { cat $@.err; exit 1; }
+	@rm -f $@.err; touch $@
+
+cppcheck: $(ALL_SRC)
+	@mkdir -p $(B)/lint/cppcheck
+	cppcheck --quiet --std=c11 --language=c --error-exitcode=1 --inline-suppr -j $(JOBS) \
+	    --enable=warning,performance,portability --suppressions-list=tests/cppcheck.supp \
+	    --cppcheck-build-dir=$(B)/lint/cppcheck -D_GNU_SOURCE -UNDEBUG \
+	    $(sort $(INC_tests) $(INC_bench) -Igateway/core) $(ALL_SRC)
+
+format-check:
+	@tests/format $(ALL_SRC)
+
+# No include points up, edges do not know each other, core knows nothing of the world.
+layers:
+	@tests/layers
+
+# Each header compiles alone; the public one as C++ too.
+headers: $(PROBED)
+	@for h in $$(find common gateway connectors include tests bench -name '*.h' | sort); do \
+	    case $$h in gateway/core/*) i='$(INC_core)';; gateway/*) i='$(INC_gateway)';; connectors/*) i='$(INC_connectors)';; \
+	        common/*) i='$(INC_common)';; include/*) i='-Iinclude';; *) i='$(INC_tests)';; esac; \
+	    printf '#include "%s"\n' $$h | $(CC) $(STD) $(WARN) -Werror -I. $$i -fsyntax-only -x c - || { echo "make: $$h does not compile alone"; exit 1; }; \
+	done
+	@printf '#include <sluice/sluice.h>\n' | $(CXX) -Wall -Wextra -Werror -Iinclude -fsyntax-only -x c++ -
+	@echo 'headers: each compiles alone'
+
+# Every .c file is listed above: a forgotten one would not be built, tested or looked at.
+sources:
+	@for f in $$(git ls-files '*.c'); do \
+	    case ' $(ALL_SRC) ' in *" $$f "*) ;; *) echo "Makefile: $$f is in no list" >&2; bad=1;; esac; \
+	done; test -z "$$bad" && echo 'sources: every .c file is listed'
+
+# --- Elsewhere --------------------------------------------------------------------------------------------------------
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/sluice \
+	    $(DESTDIR)$(PREFIX)/share/doc/sluice
+	install -m 755 $(GATEWAY) $(DESTDIR)$(PREFIX)/bin
+	for c in $(CONNECTORS); do install -m 755 $$c $(DESTDIR)$(PREFIX)/bin/sluice-$${c##*/} || exit 1; done
+	install -m 644 include/sluice/sluice.h $(DESTDIR)$(PREFIX)/include/sluice
+	install -m 644 $(B)/libsluice.a $(DESTDIR)$(PREFIX)/lib
+	install -m 755 $(B)/libsluice.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib
+	ln -sf libsluice.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libsluice.so
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' packaging/sluice.pc.in \
+	    >$(DESTDIR)$(PREFIX)/lib/pkgconfig/sluice.pc
+	install -m 644 README.md LICENSE $(wildcard packaging/sluice.cfg) $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/sluice
+
+clean:
+	rm -rf $(B)
+
+help:
+	@echo 'make              the gateway, the library and the connectors, in $(B)'
+	@echo 'make demo         feed, gateway and a private RabbitMQ, then the proof (ONCE=1 ends after it, FEED=file or URL)'
+	@echo 'make test         everything, with a private RabbitMQ; installs what is missing'
+	@echo 'make check        what runs offline: unit tests and the simulation, in seconds'
+	@echo 'make asan tsan    check, under the sanitizers'
+	@echo 'make fuzz         each fuzz target for FUZZ_SECONDS ($(FUZZ_SECONDS))'
+	@echo 'make lint         clang-tidy, cppcheck, format'
+	@echo 'make layers       no include points up;  headers: each compiles alone;  sources: each is listed'
+	@echo 'make bench sim    figures;  the simulation alone'
+	@echo 'make deps         install what is missing, and say why'
+	@echo 'make install      DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)'
+	@echo 'make clean'
+	@echo
+	@echo 'Yours to set: CC CFLAGS CPPFLAGS LDFLAGS LDLIBS B WERROR=1'
+
+.PHONY: all asan bench check clean cppcheck demo deps format-check fuzz fuzz-run headers help install layers lint sim \
+    sources test test-run tests tidy tsan
+.DELETE_ON_ERROR:
