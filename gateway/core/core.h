@@ -53,6 +53,7 @@ enum core_event_kind {
     CORE_REFUSED,   /* slot, reason, text: it can never be forwarded as things stand */
     CORE_SAVE,      /* time to write marks: answered with CORE_STORE_MARK for each that moved */
     CORE_DRAIN,     /* stop: no more credit, no more permits */
+    CORE_STOP,      /* the gateway ends now: say so to all who are connected */
     CORE_TURN       /* the end of a turn of the loop: what is gathered is said now; timers are looked at */
 };
 
@@ -88,6 +89,7 @@ struct core_event {
 enum core_effect_kind {
     CORE_SEND,       /* conn, msg: to a connector */
     CORE_CUT,        /* conn: end this connection at the socket (it broke the rules) */
+    CORE_FORGET,     /* conn: its number is of no more use (left, lost, replaced or cut) */
     CORE_KEEP,       /* slot, size: put the chunk of the message of this step behind what the slot holds;
                         the first chunk of a bundle opens the slot */
     CORE_FREE,       /* slot: its body is of no more use */

@@ -1,6 +1,7 @@
 /* door.h - the ZeroMQ way in: a ROUTER socket, and nothing of what messages mean.
  *
- * A connection is known by a number that is never used twice; routing ids stay inside.  Sends never
+ * A connection is known by a number that is never used twice (low 32 bits: a small index, reused; high: which
+ * use of it); routing ids stay inside.  Sends never
  * wait: what a peer's full pipe does not take is dropped and counted, since the protocol repeats its truth.
  * Thread: the loop only. */
 #ifndef DOOR_H
@@ -34,7 +35,7 @@ struct door_counts {
     uint64_t received, sent, dropped /* full pipe */, gone /* sent to who has left */, cut, malformed;
 };
 
-/* Bind.  ERR_CONFIG: endpoint (in use, not an address, not loopback); ERR_IO. */
+/* Bind.  ERR_CONFIG: endpoint (in use, not an address of this machine); ERR_IO. */
 struct door *door_open(const struct door_config *config, struct err *err);
 
 /* Where it listens, port resolved. */
@@ -51,8 +52,13 @@ void door_take(struct door *d, struct chunk *to);
 bool door_send(struct door *d, uint64_t conn, const void *header, size_t len, const void *body, size_t body_len,
                bool *gone);
 
-/* End the connection that the message just received came from, at the socket. */
-void door_cut(struct door *d);
+/* End the connection that the message just received came from, at the socket, in DOOR_CUT_US: so long, what was
+ * just sent to it has time to leave. */
+enum { DOOR_CUT_US = 100000 };
+void door_cut(struct door *d, int64_t now_us);
+
+/* Do the cuts that are due.  Returns when the next one is, INT64_MAX for none. */
+int64_t door_reap(struct door *d, int64_t now_us);
 
 /* Forget a connection: its number is of no more use. */
 void door_forget(struct door *d, uint64_t conn);

@@ -1,0 +1,262 @@
+/* core.c - one step: an event is handed to the file that knows it; the figures and the lists are kept here. */
+#include "core.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "err.h"
+#include "machine.h"
+
+struct core *
+core_new(const struct core_config *config, struct err *err)
+{
+    struct core *k;
+
+    if (config->publishers < 1 || config->publishers > CORE_PUBLISHERS_MAX) {
+        err_set(err, ERR_CONFIG, 0, "core: %u publishers, possible are 1 to %d", config->publishers,
+                CORE_PUBLISHERS_MAX);
+        return NULL;
+    }
+    if (config->max_bundle < 1 || config->max_bundle > config->memory_limit / 4) {
+        err_set(err, ERR_CONFIG, 0, "core: max_bundle must be 1 byte to a quarter of the memory limit");
+        return NULL;
+    }
+    k = calloc(1, sizeof(*k));
+    if (k == NULL) {
+        err_set(err, ERR_NOMEM, 0, "core");
+        return NULL;
+    }
+    k->cfg = *config;
+    k->free_slot = NONE;
+    k->hungry = k->dirty = k->unsaved = k->retry = k->heard = (struct list){NONE, NONE};
+    k->random[0] = config->seed ^ 0x9e3779b97f4a7c15ULL;
+    k->random[1] = config->seed + 1;
+    k->now_us = INT64_MIN;
+    return k;
+}
+
+void
+core_free(struct core *k)
+{
+    if (k == NULL)
+        return;
+    for (uint32_t i = 0; i < k->n_connectors; i++)
+        custody_free(k->connectors[i]);
+    table_free(k);
+    free(k->slots);
+    free(k);
+}
+
+/* xorshift128+: run ids and jitter need to be hard to repeat, not hard to guess. */
+uint64_t
+core_random(struct core *k)
+{
+    uint64_t a = k->random[0];
+    const uint64_t b = k->random[1];
+
+    k->random[0] = b;
+    a ^= a << 23;
+    k->random[1] = a ^ b ^ (a >> 17) ^ (b >> 26);
+    return k->random[1] + b;
+}
+
+void
+core_emit(struct core *k, const struct core_effect *e)
+{
+    k->sink->emit(k->sink->ctx, e);
+}
+
+void
+core_send(struct core *k, uint64_t conn, const struct wire_msg *m)
+{
+    struct core_effect e = {.kind = CORE_SEND, .u.send = {conn, m}};
+
+    if (conn != 0)
+        core_emit(k, &e);
+}
+
+/* The link and the flag that a connector has for a list. */
+static uint32_t *
+link_in(const struct core *k, const struct list *l, struct connector *c, bool **flag)
+{
+    if (l == &k->hungry) {
+        *flag = &c->hungry;
+        return &c->hungry_next;
+    }
+    if (l == &k->dirty) {
+        *flag = &c->dirty;
+        return &c->dirty_next;
+    }
+    if (l == &k->unsaved) {
+        *flag = &c->unsaved;
+        return &c->unsaved_next;
+    }
+    *flag = &c->retrying;
+    return &c->retry_next;
+}
+
+void
+list_push(struct core *k, struct list *l, uint32_t i)
+{
+    bool *flag, *other;
+    uint32_t *next = link_in(k, l, k->connectors[i], &flag);
+
+    if (*flag)
+        return;
+    *flag = true;
+    *next = NONE;
+    if (l->tail == NONE)
+        l->head = i;
+    else
+        *link_in(k, l, k->connectors[l->tail], &other) = i;
+    l->tail = i;
+}
+
+uint32_t
+list_pop(struct core *k, struct list *l)
+{
+    bool *flag;
+    const uint32_t i = l->head;
+
+    if (i == NONE)
+        return NONE;
+    l->head = *link_in(k, l, k->connectors[i], &flag);
+    if (l->head == NONE)
+        l->tail = NONE;
+    *flag = false;
+    return i;
+}
+
+static void
+pub_changed(struct core *k, const struct core_event *e)
+{
+    const uint32_t p = e->u.broker.publisher;
+
+    if (p >= k->cfg.publishers)
+        return;
+    switch (e->kind) {
+    case CORE_UP:
+        k->pubs[p] = (struct pub){.up = true, .session = e->u.broker.session};
+        break;
+    case CORE_DOWN:
+        if (k->pubs[p].up) {
+            k->pubs[p].up = false;
+            custody_down(k, p);
+        }
+        break;
+    default:
+        k->pubs[p].blocked = e->kind == CORE_BLOCKED;
+        break;
+    }
+    for (uint32_t i = 0; i < k->n_connectors; i++)
+        if (k->connectors[i]->cfg.publisher == p)
+            custody_pump(k, k->connectors[i]);
+    credit_wake(k, p);
+}
+
+static void
+turn(struct core *k)
+{
+    uint32_t i;
+
+    session_timers(k);
+    custody_timers(k);
+    credit_serve(k);
+    while ((i = list_pop(k, &k->dirty)) != NONE) {
+        custody_tell(k, k->connectors[i]);
+        credit_tell(k, k->connectors[i]);
+    }
+}
+
+static void
+drain(struct core *k)
+{
+    k->draining = true;
+    for (uint32_t i = 0; i < k->n_connectors; i++)
+        list_push(k, &k->dirty, i);
+}
+
+void
+core_step(struct core *k, const struct core_event *e, int64_t now_us, const struct core_sink *sink)
+{
+    if (now_us > k->now_us)
+        k->now_us = now_us;
+    k->sink = sink;
+    switch (e->kind) {
+    case CORE_CONFIGURE:
+        session_configure(k, e);
+        break;
+    case CORE_MARK:
+        session_mark(k, e->u.mark.id, e->u.mark.epoch, e->u.mark.answered);
+        break;
+    case CORE_MESSAGE:
+        session_message(k, e->u.message.conn, e->u.message.msg, e->u.message.body_len);
+        break;
+    case CORE_GONE:
+        session_gone(k, e->u.conn);
+        break;
+    case CORE_UP:
+    case CORE_DOWN:
+    case CORE_BLOCKED:
+    case CORE_UNBLOCKED:
+        pub_changed(k, e);
+        break;
+    case CORE_CONFIRMED:
+        custody_confirmed(k, e->u.result.slot);
+        break;
+    case CORE_RETRY:
+        custody_retry(k, e->u.result.slot);
+        break;
+    case CORE_REFUSED:
+        custody_refused(k, e->u.result.slot, e->u.result.reason, e->u.result.text);
+        break;
+    case CORE_SAVE:
+        custody_save(k);
+        break;
+    case CORE_DRAIN:
+        drain(k);
+        break;
+    case CORE_STOP:
+        session_stop(k);
+        break;
+    case CORE_TURN:
+        turn(k);
+        break;
+    }
+    k->sink = NULL;
+}
+
+int64_t
+core_due(const struct core *k)
+{
+    int64_t due = INT64_MAX;
+
+    if (k->heard.head != NONE)
+        due = k->connectors[k->heard.head]->heard_us + k->cfg.ping_us * k->cfg.missed;
+    /* Few connectors are ever in a retry wait at once: those whose queue just refused a message. */
+    for (uint32_t i = k->retry.head; i != NONE; i = k->connectors[i]->retry_next)
+        if (k->connectors[i]->retry_us < due)
+            due = k->connectors[i]->retry_us;
+    if (k->hungry.head != NONE && k->now_us + 1000000 < due)
+        due = k->now_us + 1000000; /* who waits for memory is told after a second */
+    return due;
+}
+
+const char *
+core_connector_of(const struct core *k, uint64_t conn)
+{
+    const uint32_t i = table_of(k, conn);
+
+    return i == NONE ? NULL : k->connectors[i]->cfg.id;
+}
+
+void
+core_figures(const struct core *k, struct core_figures *ret)
+{
+    *ret = k->fig;
+    ret->connectors = k->n_connectors;
+    ret->wanting = k->wanting;
+    ret->held_bytes = k->held;
+    ret->credit_out = k->credit_out;
+    ret->memory_limit = k->cfg.memory_limit;
+}

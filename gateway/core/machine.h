@@ -1,0 +1,169 @@
+/* machine.h - what the core's own files share: its tables, and the words they are changed with.
+ *
+ * A connector's bundles are records in a ring, by sequence, from `first` (the oldest that is not settled) to
+ * `expect` (the next to come).  A record leaves the ring when it and all before it are answered, and a refused
+ * one only when the connector has seen that: so "settled" is the cumulative ack. */
+#ifndef MACHINE_H
+#define MACHINE_H
+
+#include "core.h"
+
+#define NONE UINT32_MAX /* no connector, no slot */
+
+enum bundle_state {
+    B_RECEIVING, /* the newest record only: chunks are still to come */
+    B_WAITING,   /* whole, not at a publisher */
+    B_POSTED,    /* at a publisher */
+    B_ACKED,     /* confirmed by RabbitMQ, but something before it is not settled */
+    B_NACKED     /* refused, and the connector has not seen that yet */
+};
+
+struct bundle {
+    uint64_t size;
+    uint64_t cost;  /* what it holds of memory_limit now */
+    char    *text;  /* of B_NACKED: owned; may be NULL */
+    uint32_t slot;  /* NONE once the body is gone */
+    uint8_t  state; /* enum bundle_state */
+    uint8_t  reason;
+};
+
+struct connector {
+    struct core_connector cfg;
+    uint32_t number;     /* its place in core.connectors */
+    bool     configured; /* false: removed by a reload; what it left is still forwarded */
+    uint64_t conn;       /* 0: not connected */
+    uint64_t epoch;      /* 0: never seen */
+    uint64_t attempt;
+    uint64_t seen;
+    int64_t  heard_us;
+    uint32_t heard_prev, heard_next; /* the connected, longest silent first */
+
+    /* custody */
+    struct bundle *ring; /* a power of two; NULL: empty */
+    uint32_t ring_cap;
+    uint32_t nacks;      /* records in B_NACKED */
+    uint32_t posted;     /* records in B_POSTED */
+    bool     receiving;  /* the newest record is B_RECEIVING */
+    bool     gap;        /* told that it must say hello again: bundles are dropped until it does */
+    uint64_t first, expect;
+    uint64_t next_post;  /* nothing in B_WAITING is before it */
+    uint64_t recv_off;
+    uint64_t ack_told, nack_told;
+    uint64_t mark_told;  /* in the state */
+    uint32_t tries;      /* nacks by the broker in a row */
+    int64_t  retry_us;   /* nothing is posted before; INT64_MAX: no such wait */
+
+    /* credit */
+    uint64_t limit, used; /* since hello, absolute */
+    uint64_t want, head;
+    uint64_t idle;       /* credit out beyond what it says it wants: its part of core.idle */
+    int64_t  hungry_us;  /* since when it waits for credit */
+    uint32_t hold_told;  /* bits of wire_hold */
+
+    bool     has_run;
+    uint8_t  run[WIRE_RUN_LEN];
+
+    /* membership in lists; NONE ends each */
+    uint32_t hungry_next, dirty_next, unsaved_next, retry_next;
+    bool     hungry, dirty, unsaved, retrying, credit_dirty;
+};
+
+struct slot {
+    uint32_t connector; /* NONE: an orphan, whose program was replaced while its bundle was at a publisher */
+    uint32_t next_free; /* of a free slot; NONE ends the list */
+    bool     used;
+    uint8_t  publisher;
+    uint64_t seq;
+    uint64_t cost;
+};
+
+struct pub {
+    bool     up, blocked;
+    uint32_t session;
+};
+
+struct list {
+    uint32_t head, tail;
+};
+
+struct core {
+    struct core_config cfg;
+    struct pub         pubs[CORE_PUBLISHERS_MAX];
+    bool               draining;
+    bool               accept_unknown;
+    struct core_connector unknown;
+
+    struct connector **connectors;
+    uint32_t  n_connectors, cap_connectors;
+    uint32_t *by_id;            /* open addressing, a power of two; NONE: free */
+    uint32_t  by_id_cap;
+    struct conn_slot {
+        uint64_t conn;
+        uint32_t connector;
+    } *conns;                   /* by the low 32 bits of conn */
+    uint32_t  cap_conns;
+
+    struct slot *slots;
+    uint32_t  n_slots, cap_slots, free_slot;
+
+    uint64_t  held, credit_out, idle; /* bytes: bundles; credit granted and unused; of that, beyond want */
+    uint32_t  wanting;          /* connectors with want > 0 */
+    struct list hungry, dirty, unsaved, retry, heard;
+    uint64_t  random[2];
+    int64_t   now_us;
+    struct core_figures fig;
+    const struct core_sink *sink; /* during a step */
+};
+
+/* core.c */
+void     core_emit(struct core *k, const struct core_effect *e);
+void     core_send(struct core *k, uint64_t conn, const struct wire_msg *m);
+uint64_t core_random(struct core *k);
+void     list_push(struct core *k, struct list *l, uint32_t i); /* hungry, dirty, unsaved, retry: by which list it is */
+uint32_t list_pop(struct core *k, struct list *l);
+
+/* table.c: connectors by id and by connection */
+uint32_t table_find(const struct core *k, const char *id, uint32_t len);
+uint32_t table_add(struct core *k, const struct core_connector *cfg); /* NONE: no memory, or too many */
+uint32_t table_of(const struct core *k, uint64_t conn);
+bool     table_bind(struct core *k, uint64_t conn, uint32_t i);
+void     table_unbind(struct core *k, uint64_t conn);
+void     table_free(struct core *k);
+
+/* session.c: hello, liveness, runs */
+void session_configure(struct core *k, const struct core_event *e);
+void session_mark(struct core *k, const char *id, uint64_t epoch, uint64_t answered);
+void session_message(struct core *k, uint64_t conn, const struct wire_msg *m, uint64_t body_len);
+void session_gone(struct core *k, uint64_t conn);
+void session_timers(struct core *k);
+void session_stop(struct core *k);
+void session_error(struct core *k, uint64_t conn, enum wire_reason code, const char *field, const char *text,
+                   const struct connector *c);
+
+/* custody.c: bundles from first chunk to verdict */
+struct bundle *custody_at(struct connector *c, uint64_t seq);
+void custody_bundle(struct core *k, struct connector *c, const struct wire_msg *m, uint64_t len);
+void custody_seen(struct core *k, struct connector *c, uint64_t seen);
+void custody_reset(struct core *k, struct connector *c, uint64_t next); /* a new epoch: forget, orphan what is posted */
+void custody_drop_half(struct core *k, struct connector *c);
+void custody_pump(struct core *k, struct connector *c);
+void custody_confirmed(struct core *k, uint32_t slot);
+void custody_retry(struct core *k, uint32_t slot);
+void custody_refused(struct core *k, uint32_t slot, enum wire_reason reason, const char *text);
+void custody_down(struct core *k, uint32_t publisher);
+void custody_timers(struct core *k);
+void custody_tell(struct core *k, struct connector *c); /* verdicts that are due */
+void custody_repeat(struct core *k, struct connector *c);
+void custody_save(struct core *k);
+void custody_free(struct connector *c);
+
+/* credit.c: who may push how much */
+void credit_reset(struct core *k, struct connector *c);
+void credit_want(struct core *k, struct connector *c, uint64_t want, uint64_t head);
+bool credit_use(struct core *k, struct connector *c, uint64_t cost); /* false: beyond the credit */
+void credit_serve(struct core *k);
+void credit_tell(struct core *k, struct connector *c);
+void credit_wake(struct core *k, uint32_t publisher); /* it can publish again, or no more */
+uint32_t credit_hold(const struct core *k, const struct connector *c);
+
+#endif

@@ -1,0 +1,365 @@
+/* session.c - who is connected: hello, pings, runs, and who was not heard of for too long. */
+#include <string.h>
+
+#include "machine.h"
+
+/* What a connector is told about its own mistakes. */
+void
+session_error(struct core *k, uint64_t conn, enum wire_reason code, const char *field, const char *text,
+              const struct connector *c)
+{
+    struct wire_msg m = {.type = WIRE_ERROR, .code = code, .text = {text, (uint32_t)strlen(text)}};
+
+    m.has = 1ULL << WIRE_F_CODE | 1ULL << WIRE_F_TEXT | 1ULL << WIRE_F_FATAL;
+    m.fatal = code == WIRE_R_UNKNOWN_ID;
+    if (field != NULL) {
+        m.field = (struct wire_text){field, (uint32_t)strlen(field)};
+        m.has |= 1ULL << WIRE_F_FIELD;
+    }
+    if (c != NULL && code == WIRE_R_GAP) {
+        m.expect = c->receiving ? c->expect - 1 : c->expect;
+        m.has |= 1ULL << WIRE_F_EXPECT;
+    }
+    if (c != NULL && code == WIRE_R_EPOCH) {
+        m.epoch = c->epoch;
+        m.has |= 1ULL << WIRE_F_EPOCH;
+    }
+    core_send(k, conn, &m);
+}
+
+/* The list of the connected, longest silent first, so that only its head needs to be looked at. */
+static void
+unlink_heard(struct core *k, struct connector *c)
+{
+    if (c->heard_prev != NONE)
+        k->connectors[c->heard_prev]->heard_next = c->heard_next;
+    else if (k->heard.head == c->number)
+        k->heard.head = c->heard_next;
+    if (c->heard_next != NONE)
+        k->connectors[c->heard_next]->heard_prev = c->heard_prev;
+    else if (k->heard.tail == c->number)
+        k->heard.tail = c->heard_prev;
+    c->heard_prev = c->heard_next = NONE;
+}
+
+static void
+heard(struct core *k, struct connector *c)
+{
+    c->heard_us = k->now_us;
+    if (k->heard.tail == c->number)
+        return;
+    unlink_heard(k, c);
+    c->heard_prev = k->heard.tail;
+    if (k->heard.tail == NONE)
+        k->heard.head = c->number;
+    else
+        k->connectors[k->heard.tail]->heard_next = c->number;
+    k->heard.tail = c->number;
+}
+
+/* Its connection is no more: credit and half a bundle are freed, whole bundles go on. */
+static void
+disconnect(struct core *k, struct connector *c)
+{
+    struct core_effect e = {.kind = CORE_FORGET, .u.conn = c->conn};
+
+    core_emit(k, &e);
+    table_unbind(k, c->conn);
+    unlink_heard(k, c);
+    c->conn = 0;
+    k->fig.connected--;
+    custody_drop_half(k, c);
+    credit_reset(k, c);
+    credit_want(k, c, 0, 0);
+}
+
+void
+session_gone(struct core *k, uint64_t conn)
+{
+    const uint32_t i = table_of(k, conn);
+
+    if (i != NONE)
+        disconnect(k, k->connectors[i]);
+}
+
+void
+session_timers(struct core *k)
+{
+    const int64_t limit = k->cfg.ping_us * k->cfg.missed;
+
+    while (k->heard.head != NONE && k->connectors[k->heard.head]->heard_us + limit <= k->now_us)
+        disconnect(k, k->connectors[k->heard.head]);
+}
+
+static void
+send_stop(struct core *k, uint64_t conn, enum wire_reason reason)
+{
+    struct wire_msg m = {.type = WIRE_STOP, .has = 1ULL << WIRE_F_REASON, .reason = reason};
+
+    core_send(k, conn, &m);
+}
+
+void
+session_stop(struct core *k)
+{
+    for (uint32_t i = 0; i < k->n_connectors; i++)
+        send_stop(k, k->connectors[i]->conn, WIRE_R_SHUTDOWN);
+}
+
+static void
+send_welcome(struct core *k, const struct connector *c)
+{
+    struct wire_msg m = {.type = WIRE_WELCOME, .v = WIRE_VERSION, .epoch = c->epoch, .attempt = c->attempt};
+
+    m.has = 1ULL << WIRE_F_V | 1ULL << WIRE_F_EPOCH | 1ULL << WIRE_F_ATTEMPT | 1ULL << WIRE_F_EXPECT |
+            1ULL << WIRE_F_CREDIT | 1ULL << WIRE_F_PING_MS | 1ULL << WIRE_F_CHUNK | 1ULL << WIRE_F_MAX_BUNDLE;
+    m.expect = c->expect;
+    m.credit = c->limit;
+    m.ping_ms = (uint64_t)(k->cfg.ping_us / 1000);
+    m.chunk = k->cfg.chunk;
+    m.max_bundle = k->cfg.max_bundle;
+    core_send(k, c->conn, &m);
+}
+
+static void
+send_permit(struct core *k, const struct connector *c)
+{
+    struct wire_msg m = {.type = WIRE_PERMIT, .has = 1ULL << WIRE_F_RUN | 1ULL << WIRE_F_LEASE_MS};
+
+    memcpy(m.run, c->run, sizeof(m.run));
+    m.lease_ms = (uint64_t)(k->cfg.ping_us / 1000 * k->cfg.missed);
+    core_send(k, c->conn, &m);
+}
+
+/* May this hello speak for the connector?  If not it has been answered. */
+static bool
+epoch_is_right(struct core *k, const struct connector *c, uint64_t conn, const struct wire_msg *m)
+{
+    if (m->epoch > c->epoch)
+        return true;
+    if (m->epoch == c->epoch)
+        return m->attempt > c->attempt; /* else a hello that was overtaken by a newer one: it needs no answer */
+    if (m->fresh)
+        session_error(k, conn, WIRE_R_EPOCH, "epoch", "this epoch is not above the last one: take that plus one", c);
+    else
+        send_stop(k, conn, WIRE_R_REPLACED);
+    return false;
+}
+
+static uint32_t
+find(struct core *k, uint64_t conn, const struct wire_msg *m)
+{
+    uint32_t i = table_find(k, m->id.at, m->id.len);
+
+    if (i == NONE && k->accept_unknown && m->id.len < sizeof(k->unknown.id)) {
+        struct core_connector cfg = k->unknown;
+
+        memset(cfg.id, 0, sizeof(cfg.id));
+        memcpy(cfg.id, m->id.at, m->id.len);
+        i = table_add(k, &cfg);
+        if (i == NONE) {
+            session_error(k, conn, WIRE_R_BUSY, "id", "the gateway knows as many connectors as it can", NULL);
+            return NONE;
+        }
+        k->connectors[i]->configured = true;
+    }
+    if (i == NONE || !k->connectors[i]->configured) {
+        session_error(k, conn, WIRE_R_UNKNOWN_ID, "id",
+                      "no connector of this id is configured: add it to connectors, or set accept_unknown", NULL);
+        return NONE;
+    }
+    return i;
+}
+
+static void
+hello(struct core *k, uint64_t conn, const struct wire_msg *m)
+{
+    const uint32_t before = table_of(k, conn), i = find(k, conn, m);
+    struct connector *c;
+
+    if (i == NONE)
+        return;
+    if (m->seen > WIRE_NUMBER_MAX / 2) {
+        session_error(k, conn, WIRE_R_FIELD, "seen", "no connector has seen so many verdicts", NULL);
+        return;
+    }
+    c = k->connectors[i];
+    if (!epoch_is_right(k, c, conn, m))
+        return;
+    if (before != NONE && before != i)
+        disconnect(k, k->connectors[before]); /* one connection, one connector: the last hello counts */
+    if (c->conn != 0 && c->conn != conn) {
+        if (m->epoch > c->epoch)
+            send_stop(k, c->conn, WIRE_R_REPLACED);
+        disconnect(k, c);
+    }
+    if (!table_bind(k, conn, i))
+        return; /* no memory: it will say hello again */
+    if (c->conn == 0)
+        k->fig.connected++;
+    c->conn = conn;
+    heard(k, c);
+    custody_drop_half(k, c);
+    if (m->epoch > c->epoch || m->seen >= c->expect)
+        custody_reset(k, c, m->seen + 1);
+    if (m->epoch > c->epoch) {
+        c->epoch = m->epoch;
+        c->has_run = false;
+        list_push(k, &k->unsaved, i);
+    }
+    c->attempt = m->attempt;
+    c->gap = false;
+    if (WIRE_HAS(m, WIRE_F_RUN) && !c->has_run) {
+        c->has_run = true;
+        memcpy(c->run, m->run, sizeof(c->run));
+    }
+    credit_reset(k, c);
+    credit_want(k, c, m->want, m->head);
+    custody_seen(k, c, m->seen);
+    custody_repeat(k, c);
+    send_welcome(k, c);
+}
+
+static void
+ping(struct core *k, struct connector *c, const struct wire_msg *m)
+{
+    struct wire_msg pong = {.type = WIRE_PONG, .has = 1ULL << WIRE_F_CREDIT | 1ULL << WIRE_F_EXPECT};
+
+    custody_seen(k, c, m->seen);
+    custody_repeat(k, c);
+    credit_want(k, c, m->want, m->head);
+    if (WIRE_HAS(m, WIRE_F_RUN) && !c->has_run) {
+        c->has_run = true; /* we were restarted: the run that is declared to us is adopted */
+        memcpy(c->run, m->run, sizeof(c->run));
+    } else if (WIRE_HAS(m, WIRE_F_RUN) && memcmp(c->run, m->run, sizeof(c->run)) != 0) {
+        send_permit(k, c);
+    }
+    pong.credit = c->limit;
+    pong.expect = c->receiving ? c->expect - 1 : c->expect;
+    core_send(k, c->conn, &pong);
+}
+
+static void
+ready(struct core *k, struct connector *c, const struct wire_msg *m)
+{
+    credit_want(k, c, m->want, m->head);
+    if (k->draining) {
+        c->hold_told = 0; /* say it, also if it was said before */
+        list_push(k, &k->dirty, c->number);
+        return;
+    }
+    if (!c->has_run) {
+        const uint64_t r[2] = {core_random(k), core_random(k)};
+
+        memcpy(c->run, r, sizeof(c->run));
+        c->has_run = true;
+    }
+    send_permit(k, c);
+}
+
+static void
+done(struct core *k, struct connector *c, const struct wire_msg *m)
+{
+    if (c->has_run && memcmp(c->run, m->run, sizeof(c->run)) == 0)
+        c->has_run = false;
+    else
+        session_error(k, c->conn, WIRE_R_NO_RUN, "run", "this run is not the current one: nothing was ended", c);
+}
+
+void
+session_message(struct core *k, uint64_t conn, const struct wire_msg *m, uint64_t body_len)
+{
+    const uint32_t i = table_of(k, conn);
+    struct connector *c;
+
+    if (m->type == WIRE_HELLO) {
+        hello(k, conn, m);
+        return;
+    }
+    if (i == NONE) {
+        session_error(k, conn, WIRE_R_HELLO_FIRST, NULL, "this connection was not welcomed: say hello", NULL);
+        return;
+    }
+    c = k->connectors[i];
+    heard(k, c);
+    switch (m->type) {
+    case WIRE_BUNDLE:
+        custody_bundle(k, c, m, body_len);
+        break;
+    case WIRE_PING:
+        ping(k, c, m);
+        break;
+    case WIRE_READY:
+        ready(k, c, m);
+        break;
+    case WIRE_DONE:
+        done(k, c, m);
+        break;
+    case WIRE_BYE:
+        disconnect(k, c);
+        break;
+    default:
+        break; /* state, health and log are the shell's: here they only prove life */
+    }
+}
+
+void
+session_mark(struct core *k, const char *id, uint64_t epoch, uint64_t answered)
+{
+    uint32_t i = table_find(k, id, (uint32_t)strlen(id));
+    struct connector *c;
+
+    if (i == NONE) {
+        struct core_connector cfg = k->unknown;
+
+        memset(cfg.id, 0, sizeof(cfg.id));
+        strncpy(cfg.id, id, sizeof(cfg.id) - 1);
+        i = table_add(k, &cfg);
+        if (i == NONE)
+            return;
+        k->connectors[i]->configured = k->accept_unknown;
+    }
+    c = k->connectors[i];
+    if (c->epoch != 0)
+        return; /* it has spoken already, and knows better */
+    c->epoch = epoch;
+    c->first = c->expect = c->next_post = answered + 1;
+    c->mark_told = answered;
+}
+
+void
+session_configure(struct core *k, const struct core_event *e)
+{
+    k->accept_unknown = e->u.configure.unknown != NULL;
+    if (k->accept_unknown)
+        k->unknown = *e->u.configure.unknown;
+    for (uint32_t i = 0; i < k->n_connectors; i++)
+        k->connectors[i]->configured = false;
+    for (uint32_t n = 0; n < e->u.configure.n; n++) {
+        const struct core_connector *cfg = &e->u.configure.list[n];
+        uint32_t i = table_find(k, cfg->id, (uint32_t)strlen(cfg->id));
+
+        if (i == NONE)
+            i = table_add(k, cfg);
+        if (i == NONE)
+            continue; /* more than CORE_CONNECTORS_MAX: the settings refuse that before us */
+        k->connectors[i]->cfg = *cfg;
+        k->connectors[i]->configured = true;
+    }
+    for (uint32_t i = 0; i < k->n_connectors; i++) {
+        struct connector *c = k->connectors[i];
+
+        if (!c->configured && k->accept_unknown) {
+            struct core_connector cfg = k->unknown;
+
+            memcpy(cfg.id, c->cfg.id, sizeof(cfg.id));
+            c->cfg = cfg;
+            c->configured = true;
+        }
+        if (!c->configured && c->conn != 0) {
+            session_error(k, c->conn, WIRE_R_UNKNOWN_ID, "id", "this connector was taken out of the configuration", c);
+            disconnect(k, c);
+        }
+        custody_pump(k, c);
+    }
+}
