@@ -20,11 +20,15 @@ enum {
     WIRE_RUN_LEN = 16,              /* the id of a run: 128 random bits */
     WIRE_TEXT_MAX = 1024,           /* bytes in a text for people */
     WIRE_CTYPE_MAX = 128,           /* bytes in a content type */
-    WIRE_LIST_MAX = 16              /* items in a list of words */
+    WIRE_AGENT_MAX = 64,            /* bytes in the name of a client */
+    WIRE_FIELD_MAX = 32,            /* bytes in the name of a field */
+    WIRE_LIST_MAX = 16              /* items in a list; one less in versions, whose end is marked */
 };
 
-/* Numbers on the wire are at most 2^63 - 1, so that every language can hold them. */
+/* Numbers on the wire are at most 2^63 - 1, so that every language can hold them; milliseconds at most ten
+ * years, so that nobody's sum of times overflows. */
 #define WIRE_NUMBER_MAX INT64_MAX
+#define WIRE_MS_MAX INT64_C(315360000000)
 
 enum wire_type {
     /* connector -> gateway */
@@ -137,22 +141,24 @@ struct wire_msg {
     bool             fatal;      /* the connection is of no more use: repair the cause first */
 };
 
-/* Why a frame was refused: code, and the field where one is to blame (a literal, or "" if none). */
+/* Why a frame was refused: code, and the field where one is to blame ("" if none, or if the key that the
+ * peer sent is not fit to be repeated). */
 struct wire_fault {
     enum wire_reason code;
-    const char      *field;
-    char             text[160];
+    char             field[WIRE_FIELD_MAX + 1];
+    char             text[240]; /* for the peer's developer: what is wrong and what to send; printable */
 };
 
 /* Decode frame 1 of a message that came from `from`.  Texts in *ret are lent from the frame.
- * -1: *fault says why (MALFORMED, VERSION, TYPE or FIELD); *ret is undefined. */
+ * -1: *fault says why (MALFORMED, VERSION, TYPE or FIELD; BUSY: no memory); *ret is undefined. */
 int wire_decode(const void *frame, size_t len, enum wire_side from, struct wire_msg *ret, struct wire_fault *fault);
 
 /* Does this message carry a second frame?  (bundle; state with op set or is and size above 0) */
 bool wire_has_body(const struct wire_msg *msg);
 
-/* Encode the fields in msg->has into buf.  Returns the length, or 0 where cap is too small or a field
- * does not belong to the type (a mistake of ours; WIRE_HEADER_MAX always suffices). */
+/* Encode the fields in msg->has into buf.  Returns the length, or 0 where cap is too small (WIRE_HEADER_MAX
+ * always suffices) or wire_decode at the other end would refuse it: a field that the type does not have, one
+ * that it needs, or a value out of range, text that is too long or not UTF-8 included (a mistake of ours). */
 size_t wire_encode(const struct wire_msg *msg, void *buf, size_t cap);
 
 /* What a bundle of size bytes takes from the credit: its size, at least WIRE_COST_MIN, so that the
