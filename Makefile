@@ -58,6 +58,10 @@ HARDEN_LDFLAGS = $(PROBED_LDFLAGS)
 endif
 COMPILE = $(CC) $(STD) $(WARN) $(HARDEN_CFLAGS) $(call includes,$<) -MMD -MP $(CPPFLAGS) $(CFLAGS)
 
+# One short line for each step; V=1 shows the commands.
+Q   := $(if $(V),,@)
+say  = $(if $(V),,@printf '  %-4s %s\n' $1 $2)
+
 # --- How a program is listed ------------------------------------------------------------------------------------------
 # $(call program,NAME BELOW $(B),SOURCES,LIBRARIES).  For the tests the first source, named as the program, goes without
 # saying, and so does cmocka.
@@ -66,7 +70,8 @@ define program_
 SOURCES += $2
 $$(B)/$1: $$(call objects,$2) $$(if $$(filter sluice,$3),$$(B)/libsluice.a)
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS) $$(HARDEN_LDFLAGS) $$(PROBED_PIE) $$(LDFLAGS) -o $$@ \
+	$$(call say,LD,$$@)
+	$$(Q)$$(CC) $$(CFLAGS) $$(HARDEN_LDFLAGS) $$(PROBED_PIE) $$(LDFLAGS) -o $$@ \
 	    $$(call objects,$2) $$(foreach l,$3,$$(LIB_$$l)) -lpthread $$(LDLIBS)
 endef
 program   = $(eval $(call program_,$(strip $1),$(strip $2),$(strip $3)))
@@ -79,18 +84,38 @@ fuzz      = $(eval FUZZ += $(strip $1))$(call program,tests/fuzz/$(strip $1),tes
 SOURCES :=
 
 # --- What is built from what: one name a line where a list grows ------------------------------------------------------
-# What the gateway uses of common/.
-COMMON_SRC :=
+# Parts that are linked by more than one program.
+WIRE_SRC := \
+    common/scan.c \
+    common/wire.c \
+    common/wire_decode.c \
+    common/wire_encode.c \
+    common/wire_fault.c
 
 # The library of connectors, libsluice, with what it uses of common/.
-CLIENT_SRC :=
+CLIENT_SRC := \
+    connectors/client/session.c \
+    connectors/client/session_in.c \
+    connectors/client/session_queue.c \
+    connectors/client/session_state.c \
+    common/clock.c \
+    common/err.c \
+    common/mailbox.c \
+    common/text.c \
+    $(WIRE_SRC)
 
 # The daemon.
+CORE_SRC := \
+    gateway/core/check.c \
+    gateway/core/core.c \
+    gateway/core/credit.c \
+    gateway/core/custody.c \
+    gateway/core/session.c \
+    gateway/core/table.c
 GATEWAY_SRC :=
-
 ifneq ($(GATEWAY_SRC),)
 GATEWAY := $(B)/sluiced
-$(call program,sluiced,$(GATEWAY_SRC) $(COMMON_SRC),zmq rabbitmq msgpack config sqlite3)
+$(call program,sluiced,$(GATEWAY_SRC),zmq rabbitmq msgpack config sqlite3)
 endif
 
 # Connectors: $(call connector,NAME,SOURCES,LIBRARIES)
@@ -100,6 +125,14 @@ endif
 # Simulation, offline: $(call sim,NAME,MORE SOURCES,LIBRARIES)
 
 # Tests against a private RabbitMQ: $(call system,NAME,MORE SOURCES,LIBRARIES)
+WORLD_SRC := \
+    tests/system/consumer.c \
+    tests/system/ledger.c \
+    tests/system/load.c \
+    tests/system/peer.c \
+    tests/system/proxy.c \
+    tests/system/sluiced.c \
+    tests/system/world.c
 
 # Tests that are scripts; they print TAP.
 SYSTEM_SCRIPTS := \
@@ -108,6 +141,7 @@ SYSTEM_SCRIPTS := \
 # Fuzz targets: $(call fuzz,NAME,MORE SOURCES,LIBRARIES)
 
 # Benches, one question each: $(call bench,NAME,MORE SOURCES,LIBRARIES)
+$(call bench,wire,common/clock.c common/err.c common/text.c $(WIRE_SRC),msgpack)
 
 # --- The usual targets ------------------------------------------------------------------------------------------------
 ifneq ($(CLIENT_SRC),)
@@ -119,27 +153,31 @@ all: $(GATEWAY) $(LIBRARY) $(CONNECTORS)
 
 $(B)/obj/%.o: %.c Makefile $(PROBED)
 	@mkdir -p $(@D)
-	$(COMPILE) -fPIE -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(COMPILE) -fPIE -c -o $@ $<
 
 # The library's objects are their own: position independent, and nothing is seen outside that is not marked so.
 $(B)/pic/%.o: %.c Makefile $(PROBED)
 	@mkdir -p $(@D)
-	$(COMPILE) -fPIC -fvisibility=hidden -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(COMPILE) -fPIC -fvisibility=hidden -c -o $@ $<
 
 CLIENT_OBJ := $(CLIENT_SRC:%.c=$(B)/pic/%.o)
 
 # An archive cannot hide what its members share, so they are joined first: a connector may have its own err_set.
 $(B)/libsluice.a: $(CLIENT_OBJ)
-	$(CC) -r -nostdlib -o $(B)/pic/libsluice.o $(CLIENT_OBJ)
-	objcopy --localize-hidden $(B)/pic/libsluice.o
-	rm -f $@
-	ar rcs $@ $(B)/pic/libsluice.o
+	$(call say,AR,$@)
+	$(Q)$(CC) -r -nostdlib -o $(B)/pic/libsluice.o $(CLIENT_OBJ)
+	$(Q)objcopy --localize-hidden $(B)/pic/libsluice.o
+	$(Q)rm -f $@
+	$(Q)ar rcs $@ $(B)/pic/libsluice.o
 
 $(B)/libsluice.so.$(SOVERSION): $(CLIENT_OBJ)
-	$(CC) -shared $(CFLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS) -Wl,-soname,libsluice.so.$(SOVERSION) -o $@ \
+	$(call say,LD,$@)
+	$(Q)$(CC) -shared $(CFLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS) -Wl,-soname,libsluice.so.$(SOVERSION) -o $@ \
 	    $(CLIENT_OBJ) -lzmq $(LIB_msgpack) -lpthread $(LDLIBS)
 $(B)/libsluice.so: $(B)/libsluice.so.$(SOVERSION)
-	ln -sf $(<F) $@
+	$(Q)ln -sf $(<F) $@
 
 -include $(patsubst %.c,$(B)/obj/%.d,$(sort $(SOURCES))) $(CLIENT_OBJ:.o=.d)
 
@@ -202,7 +240,8 @@ lint: tidy cppcheck format-check
 
 ALL_SRC := $(sort $(SOURCES) $(CLIENT_SRC))
 tidy: $(ALL_SRC:%.c=$(B)/lint/%.tidy)
-$(B)/lint/%.tidy: %.c .clang-tidy $(wildcard common/*.h include/*/*.h gateway/*.h gateway/*/*.h connectors/*/*.h tests/*/*.h)
+HEADERS = $(shell find bench common connectors gateway include tests -name '*.h' | sort)
+$(B)/lint/%.tidy: %.c .clang-tidy
 	@mkdir -p $(@D)
 	@echo "clang-tidy $<"
 	@clang-tidy --quiet $< -- $(STD) $(call includes,$<) 2>$@.err || { cat $@.err; exit 1; }
@@ -210,13 +249,13 @@ $(B)/lint/%.tidy: %.c .clang-tidy $(wildcard common/*.h include/*/*.h gateway/*.
 
 cppcheck: $(ALL_SRC)
 	@mkdir -p $(B)/lint/cppcheck
-	cppcheck --quiet --std=c11 --language=c --error-exitcode=1 --inline-suppr -j $(JOBS) \
+	$(Q)cppcheck --quiet --std=c11 --language=c --error-exitcode=1 --inline-suppr -j $(JOBS) \
 	    --enable=warning,performance,portability --suppressions-list=tests/cppcheck.supp \
 	    --cppcheck-build-dir=$(B)/lint/cppcheck -D_GNU_SOURCE -UNDEBUG \
 	    $(sort $(INC_tests) $(INC_bench) -Igateway/core) $(ALL_SRC)
 
 format-check:
-	@tests/format $(ALL_SRC)
+	@tests/format $(ALL_SRC) $(HEADERS)
 
 # No include points up, edges do not know each other, core knows nothing of the world.
 layers:
@@ -224,7 +263,7 @@ layers:
 
 # Each header compiles alone; the public one as C++ too.
 headers: $(PROBED)
-	@for h in $$(find common gateway connectors include tests bench -name '*.h' | sort); do \
+	@for h in $(HEADERS); do \
 	    case $$h in gateway/core/*) i='$(INC_core)';; gateway/*) i='$(INC_gateway)';; connectors/*) i='$(INC_connectors)';; \
 	        common/*) i='$(INC_common)';; include/*) i='-Iinclude';; *) i='$(INC_tests)';; esac; \
 	    printf '#include "%s"\n' $$h | $(CC) $(STD) $(WARN) -Werror -I. $$i -fsyntax-only -x c - || { echo "make: $$h does not compile alone"; exit 1; }; \
@@ -269,7 +308,7 @@ help:
 	@echo 'make install      DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)'
 	@echo 'make clean'
 	@echo
-	@echo 'Yours to set: CC CFLAGS CPPFLAGS LDFLAGS LDLIBS B WERROR=1'
+	@echo 'Yours to set: CC CFLAGS CPPFLAGS LDFLAGS LDLIBS B WERROR=1 V=1'
 
 .PHONY: all asan bench check clean cppcheck demo deps format-check fuzz fuzz-run headers help install layers lint sim \
     sources test test-run tests tidy tsan
