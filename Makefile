@@ -94,13 +94,19 @@ WIRE_SRC := \
 
 # The library of connectors, libsluice, with what it uses of common/.
 CLIENT_SRC := \
+    connectors/client/bundle.c \
+    connectors/client/desk.c \
+    connectors/client/link.c \
+    connectors/client/push.c \
     connectors/client/session.c \
     connectors/client/session_in.c \
     connectors/client/session_queue.c \
     connectors/client/session_state.c \
+    connectors/client/sluice.c \
+    connectors/client/words.c \
+    connectors/client/worker.c \
     common/clock.c \
     common/err.c \
-    common/mailbox.c \
     common/text.c \
     $(WIRE_SRC)
 

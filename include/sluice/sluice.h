@@ -26,6 +26,11 @@
 extern "C" {
 #endif
 
+/* The library hides everything but what this header declares. */
+#if defined(__GNUC__)
+#pragma GCC visibility push(default)
+#endif
+
 #define SLUICE_VERSION_MAJOR 0
 #define SLUICE_VERSION_MINOR 1
 
@@ -57,7 +62,8 @@ struct sluice_options {
     const char *id;          /* required: ^[a-z0-9][a-z0-9._-]{0,63}$ */
     const char *endpoint;    /* "tcp://host:port" or "ipc://path"; NULL: $SLUICE_ENDPOINT, then the default */
     const char *agent;       /* name and version of the program, at most 64 bytes; NULL: the library's own */
-    size_t      queue_bytes; /* most bytes accepted and unanswered; 0: 64 MiB */
+    size_t      queue_bytes; /* most bytes accepted and unanswered, or refused and not taken; 0: 64 MiB.  A bundle
+                                counts as at least 1 KiB */
     int         report_acks; /* not 0: sluice_verdict_next reports acks too, not only what was refused */
     void      (*on_log)(void *ctx, int level, const char *text); /* the library's own words; called in its
                                 thread, must not call back; level 0 error to 3 debug; NULL: silent */
@@ -170,6 +176,10 @@ void sluice_info(const struct sluice *s, struct sluice_info *ret);
  * info (may be NULL) tells what was left: info->unanswered is 0 if nothing was.  Returns 0, or EAGAIN where
  * bundles were left unanswered.  sluice_close of NULL does nothing. */
 int sluice_close(struct sluice **s, int timeout_ms, struct sluice_info *info);
+
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
 
 #ifdef __cplusplus
 }
