@@ -45,6 +45,7 @@ struct settings {
         size_t   n_hosts;
         char    *vhost, *user;
         char    *password;     /* secret: broker.password_file, SLUICE_BROKER_PASSWORD, ..._FILE; default "guest" */
+        char    *password_file; /* where it was read from; NULL: not from a file */
         bool     tls;
         char    *ca_file, *cert_file, *key_file; /* NULL for none */
         int      connections;  /* broker.connections: 1 to 16; connectors are spread by target queue */

@@ -1,0 +1,262 @@
+/* settings_check.c - what holds between keys, and what a value must be beyond its kind. */
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "err.h"
+#include "settings_parts.h"
+
+enum { PORT = 5672, PORT_TLS = 5671, FILE_LOOKED_AT = 1024 * 1024 };
+
+static int
+copy_text(char **to, const char *from, struct err *err)
+{
+    char *copy = strdup(from);
+
+    if (copy == NULL)
+        return err_set(err, ERR_NOMEM, errno, "settings");
+    free(*to);
+    *to = copy;
+    return 0;
+}
+
+/* The default exchange delivers to the queue that the routing key names: each of the two implies the other. */
+static int
+default_exchange(struct settings_target *t, struct err *err)
+{
+    if (t->routing_key[0] == '\0' && t->queue[0] == '\0')
+        return err_set(err, ERR_CONFIG, 0, "nothing says where messages go: write queue = \"...\";");
+    if (t->routing_key[0] == '\0')
+        return copy_text(&t->routing_key, t->queue, err);
+    if (t->queue[0] == '\0')
+        return copy_text(&t->queue, t->routing_key, err);
+    if (strcmp(t->routing_key, t->queue) != 0)
+        return err_set(err, ERR_CONFIG, 0, "the default exchange delivers to the queue named by routing_key, which is not "
+                       "queue: write one of them only, or an exchange");
+    return 0;
+}
+
+int
+settings_target_check(struct settings_target *t, struct err *err)
+{
+    if (t->exchange[0] == '\0' && default_exchange(t, err) != 0)
+        return -1;
+    if (t->declare && t->queue[0] == '\0')
+        return err_set(err, ERR_CONFIG, 0, "declare needs a queue to declare: write queue = \"...\";");
+    if (t->declare && strncmp(t->queue, "amq.", 4) == 0)
+        return err_set(err, ERR_CONFIG, 0, "RabbitMQ keeps queue names that begin with \"amq.\" to itself: choose another, "
+                       "or declare = false");
+    return 0;
+}
+
+static bool
+is_loopback(const char *host)
+{
+    struct in_addr v4;
+
+    return strcmp(host, "[::1]") == 0 || (inet_pton(AF_INET, host, &v4) == 1 && (ntohl(v4.s_addr) >> 24) == 127);
+}
+
+static bool
+is_port(const char *port)
+{
+    size_t len = strlen(port);
+
+    return strcmp(port, "*") == 0 ||
+           (len >= 1 && len <= 5 && strspn(port, "0123456789") == len && atoi(port) <= 65535);
+}
+
+/* There is no authentication yet: whoever reaches the door may push as any connector. */
+static int
+check_tcp(struct settings_draft *d, const char *rest, struct err *err)
+{
+    const char *endpoint = d->s->door.endpoint, *colon = strrchr(rest, ':');
+    char        host[64], shown[SETTINGS_SHOWN_MAX], fixed[64];
+
+    if (colon == NULL || !is_port(colon + 1))
+        return settings_blame_key(d, "door.endpoint", err, "\"%s\" has no port: write tcp://127.0.0.1:7117",
+                                  settings_show(endpoint, shown));
+    snprintf(host, sizeof(host), "%.*s", (int)(colon - rest), rest);
+    if (strcmp(host, "localhost") == 0) {
+        /* A name cannot be bound to, only an address can. */
+        snprintf(fixed, sizeof(fixed), "tcp://127.0.0.1%s", colon);
+        return copy_text(&d->s->door.endpoint, fixed, err);
+    }
+    if (!is_loopback(host) || (size_t)(colon - rest) >= sizeof(host))
+        return settings_blame_key(d, "door.endpoint", err, "\"%s\" is not loopback, and connectors are not authenticated "
+                                  "yet: write tcp://127.0.0.1:PORT or ipc:///PATH, and an SSH tunnel or VPN for others",
+                                  settings_show(host, shown));
+    return 0;
+}
+
+static int
+check_endpoint(struct settings_draft *d, struct err *err)
+{
+    const char *endpoint = d->s->door.endpoint;
+    char        shown[SETTINGS_SHOWN_MAX];
+    size_t      most = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
+
+    if (strncmp(endpoint, "tcp://", 6) == 0)
+        return check_tcp(d, endpoint + 6, err);
+    if (strncmp(endpoint, "ipc://", 6) != 0)
+        return settings_blame_key(d, "door.endpoint", err, "\"%s\" is neither tcp:// nor ipc://: write tcp://127.0.0.1:7117",
+                                  settings_show(endpoint, shown));
+    if (endpoint[6] != '/')
+        return settings_blame_key(d, "door.endpoint", err, "the path is not absolute: write ipc:///run/sluice/door");
+    if (strlen(endpoint + 6) > most)
+        return settings_blame_key(d, "door.endpoint", err, "the path has %zu bytes, and a socket's has at most %zu: "
+                                  "choose a shorter one", strlen(endpoint + 6), most);
+    return 0;
+}
+
+/* A file that is named must be there now: better told at start than at the first connection. */
+static int
+check_file(struct settings_draft *d, const char *key, const char *path, bool private, struct err *err)
+{
+    struct err why = {0};
+    size_t     len;
+    char       shown[SETTINGS_SHOWN_MAX];
+
+    if (path == NULL)
+        return 0;
+    char *text = settings_file_text(path, FILE_LOOKED_AT, private, &len, &why);
+    if (text == NULL)
+        return settings_blame_key(d, key, err, "%s: %s", settings_show(path, shown), why.text);
+    explicit_bzero(text, len);
+    free(text);
+    return 0;
+}
+
+static int
+check_tls(struct settings_draft *d, struct err *err)
+{
+    const struct settings *s = d->s;
+    const char *lonely = s->broker.ca_file != NULL     ? "broker.ca_file"
+                         : s->broker.cert_file != NULL ? "broker.cert_file"
+                         : s->broker.key_file != NULL  ? "broker.key_file"
+                                                       : NULL;
+
+    if (!s->broker.tls && lonely != NULL)
+        return settings_blame_key(d, lonely, err, "it is set, but tls is off: write tls = true; or remove it");
+    if (s->broker.tls && s->broker.ca_file == NULL)
+        return settings_blame_key(d, "broker.tls", err, "without ca_file nobody vouches for the broker: write "
+                                  "ca_file = \"/etc/ssl/certs/ca-certificates.crt\"; or your own authority's file");
+    if ((s->broker.cert_file == NULL) != (s->broker.key_file == NULL))
+        return settings_blame_key(d, s->broker.key_file == NULL ? "broker.cert_file" : "broker.key_file", err,
+                                  "cert_file and key_file go together: write both or neither");
+    if (check_file(d, "broker.ca_file", s->broker.ca_file, false, err) != 0 ||
+        check_file(d, "broker.cert_file", s->broker.cert_file, false, err) != 0)
+        return -1;
+    return check_file(d, "broker.key_file", s->broker.key_file, true, err);
+}
+
+/* The password comes from one place: the variable, or the file that the environment or the configuration names. */
+static int
+check_password(struct settings_draft *d, struct err *err)
+{
+    struct settings *s = d->s;
+    bool variable = settings_given(d, "broker.password");
+
+    if (variable && strcmp(d->where[settings_key_index("broker.password_file")], "SLUICE_BROKER_PASSWORD_FILE") == 0 &&
+        s->broker.password_file != NULL)
+        return settings_blame_key(d, "broker.password", err, "SLUICE_BROKER_PASSWORD_FILE is set too: unset one of them");
+    if (variable) {
+        free(s->broker.password_file); /* the environment goes before the file */
+        s->broker.password_file = NULL;
+    }
+    if (s->broker.password_file != NULL)
+        return settings_password_read(d, err);
+    if (!variable && strcmp(s->broker.user, "guest") != 0)
+        return settings_blame_key(d, "broker.user", err, "there is no password for it: write password_file = \"...\"; or "
+                                  "set SLUICE_BROKER_PASSWORD_FILE");
+    return 0;
+}
+
+static int
+check_broker(struct settings_draft *d, struct err *err)
+{
+    struct settings *s = d->s;
+    char min[32], max[32];
+
+    for (size_t i = 0; i < s->broker.n_hosts; i++) {
+        if (s->broker.hosts[i].port == 0)
+            s->broker.hosts[i].port = s->broker.tls ? PORT_TLS : PORT;
+    }
+    if (s->broker.heartbeat_us % 1000000 != 0)
+        return settings_blame_key(d, "broker.heartbeat", err, "AMQP counts it in whole seconds: write \"%llds\"",
+                                  (long long)(s->broker.heartbeat_us / 1000000));
+    if (s->broker.retry_min_us > s->broker.retry_max_us) {
+        const char *blamed = settings_given(d, "broker.retry_min") ? "broker.retry_min" : "broker.retry_max";
+        settings_amount(SETTINGS_DURATION, (uint64_t)s->broker.retry_min_us, min, sizeof(min));
+        settings_amount(SETTINGS_DURATION, (uint64_t)s->broker.retry_max_us, max, sizeof(max));
+        return settings_blame_key(d, blamed, err, "retry_min (%s) is above retry_max (%s): change one of them", min, max);
+    }
+    return check_tls(d, err) != 0 ? -1 : check_password(d, err);
+}
+
+static int
+check_memory(struct settings_draft *d, struct err *err)
+{
+    struct settings *s = d->s;
+    size_t   n;
+    uint64_t quarter = s->memory.limit / 4;
+    uint64_t most = (uint64_t)settings_keys(&n)[settings_key_index("memory.max_bundle")].max;
+    char     limit[32], largest[32];
+
+    if (s->memory.max_bundle == 0)
+        s->memory.max_bundle = quarter < most ? quarter : most;
+    if (s->memory.max_bundle <= quarter)
+        return 0;
+    settings_amount(SETTINGS_SIZE, s->memory.limit, limit, sizeof(limit));
+    settings_amount(SETTINGS_SIZE, quarter, largest, sizeof(largest));
+    return settings_blame_key(d, "memory.max_bundle", err, "it is above a quarter of memory.limit (%s): write at most \"%s\", "
+                              "or raise the limit", limit, largest);
+}
+
+/* The first key of default_target that was given; NULL: none was. */
+static const char *
+default_target_given(const struct settings_draft *d)
+{
+    size_t n;
+    const struct settings_key *keys = settings_keys(&n);
+
+    for (size_t i = 0; i < n; i++) {
+        if (strncmp(keys[i].name, "default_target.", strlen("default_target.")) == 0 && d->where[i][0] != '\0')
+            return keys[i].name;
+    }
+    return NULL;
+}
+
+static int
+check_unknown(struct settings_draft *d, struct err *err)
+{
+    struct settings *s = d->s;
+    struct err  why = {0};
+    const char *key = default_target_given(d);
+
+    s->has_default_target = key != NULL;
+    if (s->accept_unknown && key == NULL)
+        return settings_blame_key(d, "accept_unknown", err, "nothing says where their messages go: write "
+                                  "default_target = { queue = \"...\"; };");
+    if (key == NULL)
+        return 0;
+    /* accept_unknown = false is a decision; saying nothing of it is more likely forgotten. */
+    if (!s->accept_unknown && !settings_given(d, "accept_unknown"))
+        return settings_blame_key(d, key, err, "it serves connectors that are not listed, and they are refused: write "
+                                  "accept_unknown = true; (or false, to keep the two for later)");
+    if (settings_target_check(&s->default_target, &why) != 0)
+        return why.code == ERR_NOMEM ? err_set(err, ERR_NOMEM, 0, "settings")
+                                     : settings_blame_key(d, key, err, "%s", why.text);
+    return 0;
+}
+
+int
+settings_check(struct settings_draft *d, struct err *err)
+{
+    if (check_endpoint(d, err) != 0 || check_broker(d, err) != 0 || check_memory(d, err) != 0)
+        return -1;
+    return check_unknown(d, err);
+}

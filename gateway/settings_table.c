@@ -1,0 +1,150 @@
+/* settings_table.c - the table of all keys: what there is, what it means, and within which bounds.
+ *
+ * docs/configuration.md says the same to people; a test compares the two. */
+#include <ctype.h>
+#include <string.h>
+
+#include "settings_parts.h"
+#include "wire.h"
+
+#define MS INT64_C(1000)
+#define S (1000 * MS)
+#define M (60 * S)
+#define KIB INT64_C(1024)
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+
+#define AT(field) offsetof(struct settings, field)
+#define TEXT(name, field, def, min, max, meaning) \
+    {name, SETTINGS_TEXT, AT(field), def, min, max, NULL, false, meaning}
+#define NUMBER(name, field, def, min, max, meaning) \
+    {name, SETTINGS_NUMBER, AT(field), def, min, max, NULL, false, meaning}
+#define FLAG(name, field, meaning) {name, SETTINGS_FLAG, AT(field), "false", 0, 1, NULL, false, meaning}
+#define SIZE(name, field, def, min, max, meaning) \
+    {name, SETTINGS_SIZE, AT(field), def, min, max, NULL, false, meaning}
+#define DURATION(name, field, def, min, max, meaning) \
+    {name, SETTINGS_DURATION, AT(field), def, min, max, NULL, false, meaning}
+#define WORD(name, field, def, words, meaning) {name, SETTINGS_WORD, AT(field), def, 0, 0, words, false, meaning}
+
+/* In the order of their enums. */
+static const char *const log_formats[] = {[LOG_KEYVALUE] = "keyvalue", [LOG_JSON] = "json", NULL};
+static const char *const log_levels[] = {
+    [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug", NULL};
+
+/* Forward formats that this version has. */
+static const char *const formats[] = {"raw", NULL};
+
+/* Where messages go: the same keys in default_target and in each connector. */
+#define TARGET(prefix, base)                                                                              \
+    {prefix "exchange", SETTINGS_TEXT, (base) + offsetof(struct settings_target, exchange), "", 0,        \
+     SETTINGS_SHORT_MAX, NULL, false, "exchange to publish to; empty is the default exchange"},           \
+    {prefix "routing_key", SETTINGS_TEXT, (base) + offsetof(struct settings_target, routing_key), "", 0,  \
+     SETTINGS_SHORT_MAX, NULL, false, "routing key; with the default exchange the same as queue"},        \
+    {prefix "queue", SETTINGS_TEXT, (base) + offsetof(struct settings_target, queue), "", 0,              \
+     SETTINGS_SHORT_MAX, NULL, false, "queue that must be there and durable; empty is not verified"},     \
+    {prefix "format", SETTINGS_TEXT, (base) + offsetof(struct settings_target, format), "raw", 1,         \
+     SETTINGS_SHORT_MAX, formats, false, "how a bundle becomes messages: raw is one message, as it came"}, \
+    {prefix "declare", SETTINGS_FLAG, (base) + offsetof(struct settings_target, declare), "false", 0, 1,  \
+     NULL, false, "create queue, exchange and binding where they are missing"}
+
+static const struct settings_key keys[] = {
+    TEXT("door.endpoint", door.endpoint, "tcp://127.0.0.1:7117", 1, SETTINGS_PATH_MAX,
+         "where connectors connect: tcp:// on loopback, or ipc:// and an absolute path"),
+    DURATION("door.ping", door.ping_us, "40s", 10 * MS, 60 * M, "how often a silent connector shows that it lives"),
+    NUMBER("door.missed", door.missed, "3", 1, 100, "pings a connector may miss until it is lost"),
+    NUMBER("door.backlog", door.backlog, "4096", 1, 65535, "connections that may wait to be accepted"),
+    NUMBER("door.rcvhwm", door.rcvhwm, "128", 1, 65536, "messages that wait per connection before it is throttled"),
+    SIZE("door.chunk", door.chunk, "64KiB", KIB, WIRE_CHUNK_MAX, "largest piece in which a bundle travels"),
+
+    {"broker.hosts", SETTINGS_HOSTS, AT(broker.hosts), "127.0.0.1", 0, 0, NULL, false,
+     "RabbitMQ's nodes, tried in turn, each host or host:port (5672, with tls 5671)"},
+    TEXT("broker.vhost", broker.vhost, "/", 1, SETTINGS_SHORT_MAX, "virtual host"),
+    TEXT("broker.user", broker.user, "guest", 1, SETTINGS_SHORT_MAX, "user to log in as"),
+    {"broker.password", SETTINGS_TEXT, AT(broker.password), "guest", 1, SETTINGS_PATH_MAX, NULL, true,
+     "its password: from the environment or from password_file only"},
+    TEXT("broker.password_file", broker.password_file, NULL, 0, SETTINGS_PATH_MAX,
+         "file that holds the password, not readable by all"),
+    FLAG("broker.tls", broker.tls, "speak TLS 1.2 or later and check the broker's certificate"),
+    TEXT("broker.ca_file", broker.ca_file, NULL, 0, SETTINGS_PATH_MAX,
+         "certificates (PEM) that vouch for the broker; needed with tls"),
+    TEXT("broker.cert_file", broker.cert_file, NULL, 0, SETTINGS_PATH_MAX, "our own certificate (PEM), if it asks"),
+    TEXT("broker.key_file", broker.key_file, NULL, 0, SETTINGS_PATH_MAX,
+         "the key of cert_file (PEM), not readable by all"),
+    NUMBER("broker.connections", broker.connections, "1", 1, 16,
+           "connections to the broker; connectors are spread over them by target queue"),
+    NUMBER("broker.window", broker.window, "200", 1, 65535, "most unconfirmed messages per connection"),
+    SIZE("broker.window_bytes", broker.window_bytes, "8MiB", KIB, GIB, "most unconfirmed bytes per connection"),
+    DURATION("broker.heartbeat", broker.heartbeat_us, "15s", S, 600 * S, "AMQP heartbeat, in whole seconds"),
+    DURATION("broker.hung_after", broker.hung_us, "45s", 100 * MS, 60 * M,
+             "a connection that stands still this long is cut"),
+    DURATION("broker.retry_min", broker.retry_min_us, "100ms", 10 * MS, M, "first wait before connecting again"),
+    DURATION("broker.retry_max", broker.retry_max_us, "30s", 10 * MS, 60 * M, "longest such wait; it doubles up to this"),
+
+    SIZE("memory.limit", memory.limit, "256MiB", MIB, 1024 * GIB, "bytes of bundles that may be in memory, unanswered"),
+    SIZE("memory.max_bundle", memory.max_bundle, NULL, KIB, 512 * MIB,
+         "largest bundle; at most a quarter of limit, which is the default (up to 512MiB)"),
+
+    TEXT("state.dir", state.dir, "/var/lib/sluice", 1, SETTINGS_PATH_MAX, "folder of state.db; it must exist"),
+    DURATION("state.mark_every", state.mark_us, "1s", 10 * MS, M,
+             "how often answers are noted; resends of that time may go twice after a crash"),
+
+    WORD("log.format", log.format, "keyvalue", log_formats, "keyvalue or json"),
+    WORD("log.level", log.level, "info", log_levels, "error, warn, info or debug"),
+
+    DURATION("stop.within", stop_us, "30s", 100 * MS, 60 * M, "longest drain after SIGTERM"),
+
+    FLAG("accept_unknown", accept_unknown, "serve connectors that are not listed, into default_target"),
+    TARGET("default_target.", AT(default_target)),
+};
+
+static const struct settings_key connector_keys[] = {
+    {"id", SETTINGS_TEXT, offsetof(struct settings_connector, id), NULL, 0, SETTINGS_SHORT_MAX, NULL, false,
+     "the connector's id: a-z, 0-9, '.', '_', '-', at most 64"},
+    TARGET("", offsetof(struct settings_connector, target)),
+    {"ordered", SETTINGS_FLAG, offsetof(struct settings_connector, ordered), "false", 0, 1, NULL, false,
+     "keep the order even after the broker refused a message; one at a time, so slower"},
+};
+
+_Static_assert(sizeof(enum log_format) == sizeof(int) && sizeof(enum log_level) == sizeof(int),
+               "a WORD is stored as an int");
+
+const struct settings_key *
+settings_keys(size_t *ret_n)
+{
+    *ret_n = sizeof(keys) / sizeof(keys[0]);
+    return keys;
+}
+
+const struct settings_key *
+settings_connector_keys(size_t *ret_n)
+{
+    *ret_n = sizeof(connector_keys) / sizeof(connector_keys[0]);
+    return connector_keys;
+}
+
+size_t
+settings_key_index(const char *name)
+{
+    size_t i = 0;
+
+    while (strcmp(keys[i].name, name) != 0)
+        i++;
+    return i;
+}
+
+size_t
+settings_section_len(const char *name)
+{
+    const char *dot = strchr(name, '.');
+
+    return dot == NULL ? 0 : (size_t)(dot - name);
+}
+
+char *
+settings_env_name(const struct settings_key *key, char *buf)
+{
+    snprintf(buf, SETTINGS_ENV_MAX, "SLUICE_%s", key->name);
+    for (char *c = buf; *c != '\0'; c++)
+        *c = *c == '.' ? '_' : (char)toupper((unsigned char)*c);
+    return buf;
+}
