@@ -125,8 +125,29 @@ $(call program,sluiced,$(GATEWAY_SRC),zmq rabbitmq msgpack config sqlite3)
 endif
 
 # Connectors: $(call connector,NAME,SOURCES,LIBRARIES)
+KIT_SRC := \
+    connectors/kit/exits.c \
+    connectors/kit/outlet.c \
+    connectors/kit/progress.c \
+    connectors/kit/stop.c \
+    common/clock.c \
+    common/err.c \
+    common/size.c \
+    common/text.c
+KEV_SRC := \
+    connectors/cisa-kev/cursor.c \
+    connectors/cisa-kev/feed.c \
+    connectors/cisa-kev/fetch.c \
+    connectors/cisa-kev/id.c \
+    connectors/cisa-kev/run.c \
+    connectors/cisa-kev/sample.c \
+    connectors/cisa-kev/stix.c \
+    $(KIT_SRC)
+$(B)/obj/connectors/cisa-kev/sample.o: connectors/cisa-kev/sample.json
+$(call connector,cisa-kev,connectors/cisa-kev/main.c $(KEV_SRC) common/duration.c common/duration_read.c,sluice curl jansson crypto)
 
 # Tests, offline: $(call unit,NAME,MORE SOURCES,LIBRARIES)
+$(call unit,kev_test,tests/unit/sluice_double.c $(KEV_SRC),curl jansson crypto)
 
 # Simulation, offline: $(call sim,NAME,MORE SOURCES,LIBRARIES)
 
