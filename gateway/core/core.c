@@ -259,4 +259,6 @@ core_figures(const struct core *k, struct core_figures *ret)
     ret->held_bytes = k->held;
     ret->credit_out = k->credit_out;
     ret->memory_limit = k->cfg.memory_limit;
+    for (uint32_t p = 0; p < k->cfg.publishers; p++)
+        ret->can_publish |= k->pubs[p].up && !k->pubs[p].blocked;
 }

@@ -152,6 +152,7 @@ struct core_figures {
     uint64_t held, held_bytes;               /* bundles in memory, and what they cost */
     uint64_t credit_out;                     /* granted and not used */
     uint64_t memory_limit;
+    bool     can_publish;                    /* a publisher is up and not blocked */
 };
 void core_figures(const struct core *core, struct core_figures *ret);
 

@@ -59,11 +59,8 @@ heard(struct core *k, struct connector *c)
 
 /* Its connection is no more: credit and half a bundle are freed, whole bundles go on. */
 static void
-disconnect(struct core *k, struct connector *c)
+detach(struct core *k, struct connector *c)
 {
-    struct core_effect e = {.kind = CORE_FORGET, .u.conn = c->conn};
-
-    core_emit(k, &e);
     table_unbind(k, c->conn);
     unlink_heard(k, c);
     c->conn = 0;
@@ -71,6 +68,15 @@ disconnect(struct core *k, struct connector *c)
     custody_drop_half(k, c);
     credit_reset(k, c);
     credit_want(k, c, 0, 0);
+}
+
+static void
+disconnect(struct core *k, struct connector *c)
+{
+    struct core_effect e = {.kind = CORE_FORGET, .u.conn = c->conn};
+
+    core_emit(k, &e);
+    detach(k, c);
 }
 
 void
@@ -187,7 +193,7 @@ hello(struct core *k, uint64_t conn, const struct wire_msg *m)
     if (!epoch_is_right(k, c, conn, m))
         return;
     if (before != NONE && before != i)
-        disconnect(k, k->connectors[before]); /* one connection, one connector: the last hello counts */
+        detach(k, k->connectors[before]); /* one connection, one connector: the last hello counts */
     if (c->conn != 0 && c->conn != conn) {
         if (m->epoch > c->epoch)
             send_stop(k, c->conn, WIRE_R_REPLACED);

@@ -1,0 +1,139 @@
+/* bodies.c - the bodies in memory, by the core's slots. */
+#include "bodies.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "err.h"
+
+struct bodies {
+    struct body **at;
+    uint32_t      n;
+};
+
+struct bodies *
+bodies_new(struct err *err)
+{
+    struct bodies *b = calloc(1, sizeof(*b));
+
+    if (b == NULL)
+        err_set(err, ERR_NOMEM, 0, "bodies");
+    return b;
+}
+
+static bool
+reach(struct bodies *b, uint32_t slot)
+{
+    uint32_t n = b->n == 0 ? 256 : b->n;
+    struct body **fresh;
+
+    if (slot < b->n)
+        return true;
+    while (n <= slot)
+        n *= 2;
+    fresh = realloc(b->at, n * sizeof(struct body *));
+    if (fresh == NULL)
+        return false;
+    memset(fresh + b->n, 0, (n - b->n) * sizeof(struct body *));
+    b->at = fresh;
+    b->n = n;
+    return true;
+}
+
+struct body *
+bodies_open(struct bodies *b, uint32_t slot, uint64_t size, struct wire_text ctype)
+{
+    static const char plain[] = "application/octet-stream";
+    struct body *body;
+
+    if (!reach(b, slot))
+        return NULL;
+    body = malloc(sizeof(*body));
+    if (body == NULL)
+        return NULL;
+    body->size = size;
+    body->have = 0;
+    body->n = 0;
+    body->cap = 1;
+    body->chunks = &body->one;
+    if (ctype.at == NULL || ctype.len >= sizeof(body->ctype)) {
+        memcpy(body->ctype, plain, sizeof(plain));
+    } else {
+        memcpy(body->ctype, ctype.at, ctype.len);
+        body->ctype[ctype.len] = '\0';
+    }
+    b->at[slot] = body;
+    return body;
+}
+
+struct body *
+bodies_at(const struct bodies *b, uint32_t slot)
+{
+    return slot < b->n ? b->at[slot] : NULL;
+}
+
+/* The number of chunks is known once the first is there: all but the last are as long as it, if the sender
+ * follows the protocol's advice; one that does not makes the list grow. */
+static bool
+grow(struct body *body)
+{
+    const uint64_t first = body->one.len == 0 ? 1 : body->one.len;
+    const uint64_t guess = (body->size + first - 1) / first;
+    const uint32_t cap = body->cap > 1 ? body->cap * 2 : guess < 2 ? 2 : guess > 16384 ? 16384 : (uint32_t)guess;
+    struct chunk *fresh;
+
+    if (body->chunks == &body->one) {
+        fresh = malloc(cap * sizeof(*fresh));
+        if (fresh != NULL)
+            fresh[0] = body->one;
+    } else {
+        fresh = realloc(body->chunks, cap * sizeof(*fresh));
+    }
+    if (fresh == NULL)
+        return false;
+    body->chunks = fresh;
+    body->cap = cap;
+    return true;
+}
+
+struct chunk *
+bodies_next(struct body *body)
+{
+    if (body->n == body->cap && !grow(body))
+        return NULL;
+    return &body->chunks[body->n];
+}
+
+void
+bodies_added(struct body *body)
+{
+    body->have += body->chunks[body->n].len;
+    body->n++;
+}
+
+void
+bodies_close(struct bodies *b, uint32_t slot)
+{
+    struct body *body = bodies_at(b, slot);
+
+    if (body == NULL)
+        return;
+    for (uint32_t i = 0; i < body->n; i++)
+        if (body->chunks[i].release != NULL)
+            body->chunks[i].release(&body->chunks[i]);
+    if (body->chunks != &body->one)
+        free(body->chunks);
+    free(body);
+    b->at[slot] = NULL;
+}
+
+void
+bodies_free(struct bodies *b)
+{
+    if (b == NULL)
+        return;
+    for (uint32_t i = 0; i < b->n; i++)
+        bodies_close(b, i);
+    free(b->at);
+    free(b);
+}

@@ -1,0 +1,147 @@
+/* plan.c - settings, turned into what the parts are given. */
+#include "plan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "broker/publisher.h"
+#include "core/core.h"
+#include "err.h"
+#include "settings.h"
+#include "targets.h"
+
+static int
+plan_one(const struct settings *s, struct targets *targets, const struct settings_target *t,
+         struct core_connector *ret, struct err *err)
+{
+    const int64_t number = targets_intern(targets, t, err);
+
+    if (number < 0)
+        return -1;
+    ret->target = (uint32_t)number;
+    /* Connectors of one target stay on one connection, and targets are spread over all of them. */
+    ret->publisher = ret->target % (uint32_t)s->broker.connections;
+    return 0;
+}
+
+int
+plan_connectors(const struct settings *s, struct targets *targets, struct core_connector **ret_list,
+                struct core_connector *ret_unknown, struct err *err)
+{
+    struct core_connector *list = calloc(s->n_connectors + 1, sizeof(*list));
+
+    if (list == NULL)
+        return err_set(err, ERR_NOMEM, 0, "connectors");
+    memset(ret_unknown, 0, sizeof(*ret_unknown));
+    for (size_t i = 0; i < s->n_connectors; i++) {
+        const struct settings_connector *c = &s->connectors[i];
+
+        if (plan_one(s, targets, &c->target, &list[i], err) != 0)
+            goto fail;
+        snprintf(list[i].id, sizeof(list[i].id), "%s", c->id);
+        list[i].ordered = c->ordered;
+    }
+    if (s->accept_unknown && plan_one(s, targets, &s->default_target, ret_unknown, err) != 0)
+        goto fail;
+    *ret_list = list;
+    return 0;
+
+fail:
+    free(list);
+    return -1;
+}
+
+struct pub_host *
+plan_broker(const struct settings *s, struct pub_config *ret, struct err *err)
+{
+    struct pub_host *hosts = calloc(s->broker.n_hosts, sizeof(*hosts));
+
+    if (hosts == NULL) {
+        err_set(err, ERR_NOMEM, 0, "broker.hosts");
+        return NULL;
+    }
+    for (size_t i = 0; i < s->broker.n_hosts; i++)
+        hosts[i] = (struct pub_host){s->broker.hosts[i].host, s->broker.hosts[i].port};
+    *ret = (struct pub_config){
+        .hosts = hosts,
+        .n_hosts = s->broker.n_hosts,
+        .vhost = s->broker.vhost,
+        .user = s->broker.user,
+        .password = s->broker.password,
+        .tls = s->broker.tls,
+        .ca_file = s->broker.ca_file,
+        .cert_file = s->broker.cert_file,
+        .key_file = s->broker.key_file,
+        .name = "sluiced",
+        .window = (uint32_t)s->broker.window,
+        .window_bytes = s->broker.window_bytes,
+        .heartbeat_us = s->broker.heartbeat_us,
+        .hung_us = s->broker.hung_us,
+        .retry_min_us = s->broker.retry_min_us,
+        .retry_max_us = s->broker.retry_max_us,
+    };
+    if (getrandom(&ret->seed, sizeof(ret->seed), 0) != (ssize_t)sizeof(ret->seed))
+        ret->seed = (uint64_t)getpid(); /* it only spreads reconnects */
+    return hosts;
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool
+same_hosts(const struct settings *a, const struct settings *b)
+{
+    if (a->broker.n_hosts != b->broker.n_hosts)
+        return false;
+    for (size_t i = 0; i < a->broker.n_hosts; i++)
+        if (!same_text(a->broker.hosts[i].host, b->broker.hosts[i].host) ||
+            a->broker.hosts[i].port != b->broker.hosts[i].port)
+            return false;
+    return true;
+}
+
+int
+plan_reloadable(const struct settings *a, const struct settings *b, struct err *err)
+{
+    const struct {
+        const char *key;
+        bool        same;
+    } fixed[] = {
+        {"door.endpoint", same_text(a->door.endpoint, b->door.endpoint)},
+        {"door.ping", a->door.ping_us == b->door.ping_us},
+        {"door.missed", a->door.missed == b->door.missed},
+        {"door.backlog", a->door.backlog == b->door.backlog},
+        {"door.rcvhwm", a->door.rcvhwm == b->door.rcvhwm},
+        {"door.chunk", a->door.chunk == b->door.chunk},
+        {"broker.hosts", same_hosts(a, b)},
+        {"broker.vhost", same_text(a->broker.vhost, b->broker.vhost)},
+        {"broker.user", same_text(a->broker.user, b->broker.user)},
+        {"broker.password", same_text(a->broker.password, b->broker.password)},
+        {"broker.tls", a->broker.tls == b->broker.tls},
+        {"broker.ca_file", same_text(a->broker.ca_file, b->broker.ca_file)},
+        {"broker.cert_file", same_text(a->broker.cert_file, b->broker.cert_file)},
+        {"broker.key_file", same_text(a->broker.key_file, b->broker.key_file)},
+        {"broker.connections", a->broker.connections == b->broker.connections},
+        {"broker.window", a->broker.window == b->broker.window},
+        {"broker.window_bytes", a->broker.window_bytes == b->broker.window_bytes},
+        {"broker.heartbeat", a->broker.heartbeat_us == b->broker.heartbeat_us},
+        {"broker.hung_after", a->broker.hung_us == b->broker.hung_us},
+        {"broker.retry_min", a->broker.retry_min_us == b->broker.retry_min_us},
+        {"broker.retry_max", a->broker.retry_max_us == b->broker.retry_max_us},
+        {"memory.limit", a->memory.limit == b->memory.limit},
+        {"memory.max_bundle", a->memory.max_bundle == b->memory.max_bundle},
+        {"state.dir", same_text(a->state.dir, b->state.dir)},
+    };
+
+    for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
+        if (!fixed[i].same)
+            return err_set(err, ERR_CONFIG, 0, "%s was changed, which needs a restart: nothing was reloaded",
+                           fixed[i].key);
+    return 0;
+}
