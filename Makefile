@@ -147,6 +147,9 @@ $(B)/obj/connectors/cisa-kev/sample.o: connectors/cisa-kev/sample.json
 $(call connector,cisa-kev,connectors/cisa-kev/main.c $(KEV_SRC) common/duration.c common/duration_read.c,sluice curl jansson crypto)
 
 # Tests, offline: $(call unit,NAME,MORE SOURCES,LIBRARIES)
+$(call unit,scan_test,common/scan.c common/clock.c)
+$(call unit,vectors_test,tests/vectors.c common/text.c $(WIRE_SRC),msgpack)
+$(call unit,wire_test,common/text.c $(WIRE_SRC),msgpack)
 $(call unit,kev_test,tests/unit/sluice_double.c $(KEV_SRC),curl jansson crypto)
 
 # Simulation, offline: $(call sim,NAME,MORE SOURCES,LIBRARIES)
@@ -166,6 +169,7 @@ SYSTEM_SCRIPTS := \
     tests/system/broker_test.sh
 
 # Fuzz targets: $(call fuzz,NAME,MORE SOURCES,LIBRARIES)
+$(call fuzz,wire_fuzz,common/text.c $(WIRE_SRC),msgpack)
 
 # Benches, one question each: $(call bench,NAME,MORE SOURCES,LIBRARIES)
 $(call bench,wire,common/clock.c common/err.c common/text.c $(WIRE_SRC),msgpack)
