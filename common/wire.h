@@ -158,7 +158,8 @@ bool wire_has_body(const struct wire_msg *msg);
 
 /* Encode the fields in msg->has into buf.  Returns the length, or 0 where cap is too small (WIRE_HEADER_MAX
  * always suffices) or wire_decode at the other end would refuse it: a field that the type does not have, one
- * that it needs, or a value out of range, text that is too long or not UTF-8 included (a mistake of ours). */
+ * that it needs, or a value out of range (a mistake of ours).  Only `text`, which is for people and often not our
+ * own, is cut instead: to WIRE_TEXT_MAX, and before the first NUL or byte that is not UTF-8. */
 size_t wire_encode(const struct wire_msg *msg, void *buf, size_t cap);
 
 /* What a bundle of size bytes takes from the credit: its size, at least WIRE_COST_MIN, so that the

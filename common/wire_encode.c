@@ -4,6 +4,7 @@
 #include <msgpack/pack.h>
 #include <string.h>
 
+#include "text.h"
 #include "wire_table.h"
 
 struct out {
@@ -88,6 +89,24 @@ pack_field(msgpack_packer *pk, const struct wire_field_row *f, const struct wire
     return false;
 }
 
+/* The field `text` is for people, and may hold what a broker or a system said.  A verdict must not stay away over its
+ * wording, so as much is sent of it as is fit to be: up to the limit, to the first NUL or to what is not UTF-8. */
+static bool
+pack_words(msgpack_packer *pk, const struct wire_text *text)
+{
+    const struct wire_field_row *f = &wire_field_table[WIRE_F_TEXT];
+    size_t len = 0;
+    uint32_t code = 0;
+
+    if (text->at == NULL)
+        return false;
+    for (size_t more; (more = text_char(text->at + len, text->len - len, &code)) != 0 && code != 0; len += more) {
+        if (len + more > f->max)
+            break;
+    }
+    return pack_text(pk, f->name, f->name_len) && pack_text(pk, text->at, len);
+}
+
 size_t
 wire_encode(const struct wire_msg *msg, void *buf, size_t cap)
 {
@@ -103,7 +122,10 @@ wire_encode(const struct wire_msg *msg, void *buf, size_t cap)
         return 0;
     for (uint64_t rest = msg->has; rest != 0; rest &= rest - 1) {
         const unsigned field = (unsigned)__builtin_ctzll(rest);
-        if (!wire_field_fits(row, field, msg) || !pack_field(&pk, &wire_field_table[field], msg))
+        const bool packed = field == WIRE_F_TEXT
+                                ? pack_words(&pk, &msg->text)
+                                : wire_field_fits(row, field, msg) && pack_field(&pk, &wire_field_table[field], msg);
+        if (!packed)
             return 0;
     }
     return out.len;

@@ -173,7 +173,7 @@ no_field_of_another_message_is_encoded(void **state)
 static void
 what_the_other_end_would_refuse_is_not_encoded(void **state)
 {
-    static const char long_text[WIRE_TEXT_MAX + 1];
+    static const char long_text[] = "0123456789012345678901234567890123456789012345678901234567890123456789";
     struct wire_msg m;
 
     (void)state;
@@ -191,9 +191,7 @@ what_the_other_end_would_refuse_is_not_encoded(void **state)
     BUT(WIRE_BUNDLE, seq = 0);
     BUT(WIRE_BUNDLE, ctype = ((struct wire_text)TEXT("a/b\r\n")));
     BUT(WIRE_BUNDLE, ctype.len = 0);
-    BUT(WIRE_LOG, text = ((struct wire_text)TEXT("\xff")));
-    BUT(WIRE_LOG, text = ((struct wire_text){long_text, 1}));
-    BUT(WIRE_LOG, text = ((struct wire_text){long_text, WIRE_TEXT_MAX + 1}));
+    BUT(WIRE_LOG, text.at = NULL);
     BUT(WIRE_LOG, level = (enum wire_level)4);
     BUT(WIRE_STATE, op = WIRE_OP_SAVED); /* with the fields of get */
     BUT(WIRE_STATE, op = (enum wire_op)4);
@@ -213,6 +211,39 @@ what_the_other_end_would_refuse_is_not_encoded(void **state)
     BUT(WIRE_BYE, type = WIRE_TYPES);
     BUT(WIRE_BYE, type = (enum wire_type)0);
 #undef BUT
+}
+
+static void
+expect_text(const char *given, size_t given_len, const char *sent, size_t sent_len)
+{
+    char frame[WIRE_HEADER_MAX];
+    struct wire_msg m = *sample_of(WIRE_VERDICT);
+    struct wire_msg again;
+    struct wire_fault fault;
+
+    m.text = (struct wire_text){given, (uint32_t)given_len};
+    const size_t len = wire_encode(&m, frame, sizeof(frame));
+    assert_true(len > 0);
+    assert_int_equal(wire_decode(frame, len, WIRE_FROM_GATEWAY, &again, &fault), 0);
+    assert_int_equal(again.text.len, sent_len);
+    assert_memory_equal(again.text.at, sent, sent_len);
+}
+
+static void
+no_verdict_stays_away_over_its_wording(void **state)
+{
+    char text[WIRE_TEXT_MAX + 8];
+
+    (void)state;
+    expect_text("no such \xc3\xbc", 10, "no such \xc3\xbc", 10);
+    expect_text("no such \xc3", 9, "no such ", 8); /* a broker cuts its texts between bytes */
+    expect_text("no such\0queue", 13, "no such", 7);
+    expect_text("\xff", 1, "", 0);
+    expect_text("", 0, "", 0);
+    memset(text, 'x', sizeof(text));
+    expect_text(text, sizeof(text), text, WIRE_TEXT_MAX);
+    memcpy(text + WIRE_TEXT_MAX - 1, "\xc3\xbc", 2); /* a character across the limit goes whole */
+    expect_text(text, sizeof(text), text, WIRE_TEXT_MAX - 1);
 }
 
 static void
@@ -390,6 +421,7 @@ main(void)
         cmocka_unit_test(no_required_field_may_be_left_out),
         cmocka_unit_test(no_field_of_another_message_is_encoded),
         cmocka_unit_test(what_the_other_end_would_refuse_is_not_encoded),
+        cmocka_unit_test(no_verdict_stays_away_over_its_wording),
         cmocka_unit_test(a_full_list_of_versions_goes_round_and_one_without_an_end_does_not),
         cmocka_unit_test(each_hold_and_each_reason_goes_round_by_its_name),
         cmocka_unit_test(a_buffer_that_is_too_small_is_never_overrun),
