@@ -93,15 +93,17 @@ WIRE_SRC := \
     common/wire_fault.c
 
 # The library of connectors, libsluice, with what it uses of common/.
+SESSION_SRC := \
+    connectors/client/session.c \
+    connectors/client/session_in.c \
+    connectors/client/session_queue.c \
+    connectors/client/session_state.c
 CLIENT_SRC := \
+    $(SESSION_SRC) \
     connectors/client/bundle.c \
     connectors/client/desk.c \
     connectors/client/link.c \
     connectors/client/push.c \
-    connectors/client/session.c \
-    connectors/client/session_in.c \
-    connectors/client/session_queue.c \
-    connectors/client/session_state.c \
     connectors/client/sluice.c \
     connectors/client/words.c \
     connectors/client/worker.c \
@@ -145,12 +147,22 @@ KEV_SRC := \
     $(KIT_SRC)
 $(B)/obj/connectors/cisa-kev/sample.o: connectors/cisa-kev/sample.json
 $(call connector,cisa-kev,connectors/cisa-kev/main.c $(KEV_SRC) common/duration.c common/duration_read.c,sluice curl jansson crypto)
+FILE_SRC := \
+    connectors/stix-file/body.c \
+    connectors/stix-file/pace.c \
+    connectors/stix-file/paths.c \
+    connectors/stix-file/run.c \
+    $(KIT_SRC)
+$(call connector,stix-file,connectors/stix-file/main.c $(FILE_SRC) common/duration.c common/duration_read.c,sluice)
 
 # Tests, offline: $(call unit,NAME,MORE SOURCES,LIBRARIES)
 $(call unit,scan_test,common/scan.c common/clock.c)
 $(call unit,vectors_test,tests/vectors.c common/text.c $(WIRE_SRC),msgpack)
 $(call unit,wire_test,common/text.c $(WIRE_SRC),msgpack)
+$(call unit,client_session_test,$(SESSION_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
+$(call unit,client_push_test,tests/unit/client_gateway.c $(CLIENT_SRC),zmq msgpack)
 $(call unit,kev_test,tests/unit/sluice_double.c $(KEV_SRC),curl jansson crypto)
+$(call unit,stixfile_test,tests/unit/sluice_double.c $(FILE_SRC),)
 
 # Simulation, offline: $(call sim,NAME,MORE SOURCES,LIBRARIES)
 

@@ -51,7 +51,7 @@ session_free(struct session *s)
         free(s->lines[(s->lines_first + i) % SESSION_LOG_MAX].text);
     free(s->status_text);
     free(s->lent);
-    state_free(&s->state);
+    session_state_free(&s->state);
     free(s);
 }
 
@@ -187,7 +187,7 @@ session_tick(struct session *s, int64_t now_us)
         s->ping_at = now_us + s->ping_us;
         s->ping_now = true;
     }
-    state_tick(s, now_us);
+    session_state_tick(s, now_us);
 }
 
 int64_t
@@ -316,7 +316,7 @@ session_next_output(struct session *s, int64_t now_us, struct session_output *re
         ping_output(s, now_us, ret);
         return true;
     }
-    return state_output(s, now_us, ret) || health_output(s, ret) || log_output(s, ret) ||
+    return session_state_output(s, now_us, ret) || health_output(s, ret) || log_output(s, ret) ||
            session_queue_output(s, ret);
 }
 

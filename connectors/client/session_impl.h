@@ -118,11 +118,11 @@ void session_tell(struct session *s, struct wire_msg *msg); /* put want and head
 void session_verdict(struct session *s, const struct wire_msg *msg, int64_t now_us);
 
 /* session_state.c */
-void state_welcomed(struct session *s);
-void state_tick(struct session *s, int64_t now_us);
-bool state_output(struct session *s, int64_t now_us, struct session_output *ret);
-void state_receive(struct session *s, const struct wire_msg *msg, const void *body, size_t len);
-void state_error(struct session *s, const struct wire_msg *msg, int64_t now_us);
-void state_free(struct state_op *op);
+void session_state_welcomed(struct session *s);
+void session_state_tick(struct session *s, int64_t now_us);
+bool session_state_output(struct session *s, int64_t now_us, struct session_output *ret);
+void session_state_receive(struct session *s, const struct wire_msg *msg, const void *body, size_t len);
+void session_state_error(struct session *s, const struct wire_msg *msg, int64_t now_us);
+void session_state_free(struct state_op *op);
 
 #endif

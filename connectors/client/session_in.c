@@ -61,7 +61,7 @@ receive_welcome(struct session *s, const struct wire_msg *msg, int64_t now_us)
     session_rewind(s, msg->expect);
     /* hello told of all that is unanswered; what the gateway has already is not waiting any more */
     s->ping_now = s->want != s->told_want;
-    state_welcomed(s);
+    session_state_welcomed(s);
     session_say(s, WIRE_LV_INFO, "welcomed by the gateway; it expects bundle %llu",
                 (unsigned long long)msg->expect);
 }
@@ -126,7 +126,7 @@ receive_error(struct session *s, const struct wire_msg *msg, int64_t now_us)
     case WIRE_R_STATE_STALE:
     case WIRE_R_STATE_SIZE:
     case WIRE_R_BUSY:
-        state_error(s, msg, now_us);
+        session_state_error(s, msg, now_us);
         return;
     default:
         break;
@@ -176,7 +176,7 @@ session_receive(struct session *s, const struct wire_msg *msg, const void *body,
         s->hold = s->phase == SESSION_WELCOMED ? msg->reasons : 0;
         break;
     case WIRE_STATE:
-        state_receive(s, msg, body, body_len);
+        session_state_receive(s, msg, body, body_len);
         break;
     case WIRE_ERROR:
         receive_error(s, msg, now_us);

@@ -15,7 +15,7 @@ static const int64_t answer_us = 10 * SESSION_S; /* the gateway may drop answers
 static const int64_t busy_us = 1 * SESSION_S;
 
 void
-state_free(struct state_op *op)
+session_state_free(struct state_op *op)
 {
     free(op->put);
     free(op->got);
@@ -57,7 +57,7 @@ session_state_done(struct session *s, struct session_state *ret)
         return false;
     *ret = op->result;
     op->result.bytes = NULL;
-    state_free(op);
+    session_state_free(op);
     return true;
 }
 
@@ -69,7 +69,7 @@ session_state_cancel(struct session *s)
 
     /* An answer that is still to come could be taken for that of the next operation. */
     if (unsent || op->step == STATE_DONE)
-        state_free(op);
+        session_state_free(op);
     else if (op->step != STATE_IDLE)
         op->cancelled = true;
 }
@@ -81,7 +81,7 @@ ask(struct state_op *op)
     op->getting = false;
     op->retry_at = SESSION_NEVER;
     if (op->cancelled)
-        state_free(op);
+        session_state_free(op);
 }
 
 static void
@@ -93,16 +93,16 @@ done(struct state_op *op, enum err_code code, uint64_t version, const char *text
     op->result.version = version;
     snprintf(op->result.text, sizeof(op->result.text), "%s", text);
     if (op->cancelled)
-        state_free(op);
+        session_state_free(op);
 }
 
 void
-state_welcomed(struct session *s)
+session_state_welcomed(struct session *s)
 {
     struct state_op *op = &s->state;
 
     if (op->cancelled)
-        state_free(op);
+        session_state_free(op);
     else if (op->step == STATE_ASKED || op->step == STATE_SAID)
         ask(op);
     else if (op->step == STATE_PUT)
@@ -110,7 +110,7 @@ state_welcomed(struct session *s)
 }
 
 void
-state_tick(struct session *s, int64_t now_us)
+session_state_tick(struct session *s, int64_t now_us)
 {
     if (s->phase == SESSION_WELCOMED && s->state.retry_at <= now_us)
         ask(&s->state);
@@ -150,7 +150,7 @@ set_output(struct state_op *op, int64_t now_us, struct session_output *out)
 }
 
 bool
-state_output(struct session *s, int64_t now_us, struct session_output *ret)
+session_state_output(struct session *s, int64_t now_us, struct session_output *ret)
 {
     struct state_op *op = &s->state;
 
@@ -237,7 +237,7 @@ receive_is(struct state_op *op, const struct wire_msg *msg, const void *body, si
 }
 
 void
-state_receive(struct session *s, const struct wire_msg *msg, const void *body, size_t len)
+session_state_receive(struct session *s, const struct wire_msg *msg, const void *body, size_t len)
 {
     struct state_op *op = &s->state;
 
@@ -261,7 +261,7 @@ stale(struct state_op *op, const struct wire_msg *msg)
 }
 
 void
-state_error(struct session *s, const struct wire_msg *msg, int64_t now_us)
+session_state_error(struct session *s, const struct wire_msg *msg, int64_t now_us)
 {
     struct state_op *op = &s->state;
     bool setting = op->step == STATE_PUT || op->step == STATE_SAID;
