@@ -109,6 +109,8 @@ sluice_push_take(struct sluice *s, void **body, size_t len, const struct sluice_
     } else {
         s->acked++;
     }
+    if (d->on_push != NULL)
+        d->on_push(d);
     return SLUICE_OK;
 }
 

@@ -27,6 +27,7 @@ struct sluice_double {
     uint64_t max_bundle;
     bool     state_stale;     /* the next set is refused */
     int      busy;            /* so many pushes find no room first */
+    void   (*on_push)(const struct sluice_double *d); /* after each; NULL: nothing */
     /* recorded */
     struct double_bundle *bundle;
     size_t   n_bundles;

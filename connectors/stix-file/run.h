@@ -1,0 +1,34 @@
+/* run.h - push files, or made-up bodies, and say what became of them.
+ *
+ * Memory: the paths (paths.h), for each handle at most its queue_bytes of unanswered bodies (64 MiB, or the largest
+ * file if that is more), and one body on its way there. */
+#ifndef STIX_FILE_RUN_H
+#define STIX_FILE_RUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "../kit/exits.h"
+#include "pace.h"
+
+struct file_options {
+    const char *id, *endpoint;
+    char      **names;     /* files and folders; n_names of them, 0 with size */
+    size_t      n_names;
+    uint64_t    size;      /* of synthetic bodies; 0: push the files */
+    uint64_t    repeat;    /* times over the files */
+    uint64_t    count;     /* bundles in all; 0: all files, or one synthetic body */
+    size_t      handles;   /* connectors in this process */
+    struct pace pace;
+    bool        progress;
+    int64_t     wait_ms;   /* for the gateway's welcome */
+};
+
+void file_options_default(struct file_options *opt);
+
+/* The summary goes to out, everything else to say.  Returns the exit status. */
+enum exits file_run(const struct file_options *opt, FILE *out, FILE *say);
+
+#endif
