@@ -1,0 +1,358 @@
+/* state.c - the state's thread: takes what waits, makes it one transaction, and answers once that is on the disk.
+ *
+ * What arrives during one flush is the next batch, so the number of flushes follows the disk and not the requests. */
+#include "state.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "log.h"
+#include "mailbox.h"
+#include "state_db.h"
+#include "state_file.h"
+#include "wire.h"
+
+enum {
+    BATCH_MAX = 64,      /* requests in one transaction: bounds the wait for an answer, and the copies of states */
+    POST_TRIES = 100,    /* an answer that finds no memory is tried again this often ... */
+    POST_PAUSE_MS = 10   /* ... after this long */
+};
+
+enum request_kind { REQUEST_GET, REQUEST_SET, REQUEST_MARK };
+
+struct request {
+    enum request_kind  kind;
+    char               connector[65];
+    uint64_t           ticket;
+    void              *bytes;   /* owned */
+    size_t             len;
+    uint64_t           version;
+    struct state_mark *marks;   /* owned */
+    size_t             n_marks;
+};
+
+struct state {
+    struct state_db *db;       /* the thread's, once a request was posted */
+    int              lock_fd;
+    int              stop_fd;  /* an eventfd: writing to it cannot fail, unlike a post */
+    struct mailbox  *requests;
+    struct mailbox  *answers;  /* borrowed */
+    struct log      *log;      /* borrowed */
+    pthread_t        thread;
+    bool             running;
+    bool             asked;    /* the poster's: a request was posted */
+};
+
+static void
+request_free(struct request *r)
+{
+    free(r->bytes);
+    free(r->marks);
+    r->bytes = NULL;
+    r->marks = NULL;
+}
+
+static void
+answer_free(struct state_answer *a)
+{
+    free(a->bytes);
+    free(a->text);
+    a->bytes = NULL;
+    a->text = NULL;
+}
+
+static int
+do_marks(struct state_db *db, const struct request *r, struct err *err)
+{
+    for (size_t i = 0; i < r->n_marks; i++) {
+        if (state_db_mark(db, &r->marks[i], err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Do what r asks and fill *a.  -1: the disk failed, and so did the transaction that this is part of. */
+static int
+do_request(struct state_db *db, const struct request *r, struct state_answer *a, struct err *err)
+{
+    struct err why = {0};
+
+    *a = (struct state_answer){.kind = STATE_GOT, .ticket = r->ticket};
+    if (r->kind == REQUEST_MARK)
+        return do_marks(db, r, err);
+    if (r->kind == REQUEST_GET)
+        return state_db_get(db, r->connector, &a->bytes, &a->len, &a->version, err);
+    a->kind = STATE_SAVED;
+    if (state_db_set(db, r->connector, r->bytes, r->len, r->version, &a->version, &why) == 0)
+        return 0;
+    a->kind = STATE_STALE;
+    if (why.code == ERR_STALE)
+        return 0;
+    if (err != NULL)
+        *err = why;
+    return -1;
+}
+
+/* Post answers; no memory passes, and who waits for an answer would wait for ever. */
+static void
+post(struct state *st, struct state_answer *answers, size_t n)
+{
+    const struct timespec pause = {.tv_nsec = POST_PAUSE_MS * 1000000L};
+    struct err err = {0};
+
+    for (int i = 0; i < POST_TRIES; i++) {
+        if (n == 0 || mailbox_post(st->answers, answers, n, &err) == 0)
+            return;
+        nanosleep(&pause, NULL);
+    }
+    log_event(st->log, LOG_ERROR, "state_answers_lost", LOG_INT("answers", n), LOG_STR("error", err.text));
+    for (size_t i = 0; i < n; i++)
+        answer_free(&answers[i]);
+}
+
+/* Do n requests in one transaction.  answers has room for n; *ret_n of them are filled, since marks have none.
+ * -1: nothing was changed, and no answer is left. */
+static int
+do_batch(struct state_db *db, const struct request *requests, size_t n, struct state_answer *answers, size_t *ret_n,
+         struct err *err)
+{
+    bool   changes = false;
+    int    rc = 0;
+
+    *ret_n = 0;
+    for (size_t i = 0; i < n; i++)
+        changes = changes || requests[i].kind != REQUEST_GET;
+    if (changes && state_db_begin(db, err) != 0)
+        return -1;
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        rc = do_request(db, &requests[i], &answers[*ret_n], err);
+        if (rc == 0 && requests[i].kind != REQUEST_MARK)
+            ++*ret_n;
+    }
+    if (rc == 0 && changes)
+        rc = state_db_commit(db, err);
+    else if (changes)
+        state_db_rollback(db);
+    for (; rc != 0 && *ret_n > 0; --*ret_n)
+        answer_free(&answers[*ret_n - 1]);
+    return rc;
+}
+
+/* A request that failed by itself: say so. */
+static void
+refuse(struct state *st, const struct request *r, const struct err *why)
+{
+    struct state_answer a = {.kind = STATE_FAILED, .ticket = r->ticket, .text = strdup(why->text)};
+
+    log_event(st->log, LOG_ERROR, r->kind == REQUEST_MARK ? "state_mark_failed" : "state_failed",
+              LOG_STR("connector", r->connector), LOG_STR("error", why->text));
+    if (r->kind == REQUEST_MARK)
+        free(a.text);
+    else
+        post(st, &a, 1);
+}
+
+/* All in one; where that fails each for itself, so that one cannot spoil the others, and so that reading goes on
+ * when the disk is full. */
+static void
+serve(struct state *st, struct request *requests, size_t n)
+{
+    struct state_answer answers[BATCH_MAX];
+    size_t     done = 0;
+    struct err err = {0};
+
+    if (do_batch(st->db, requests, n, answers, &done, &err) == 0)
+        post(st, answers, done);
+    else if (n == 1)
+        refuse(st, requests, &err);
+    else
+        for (size_t i = 0; i < n; i++)
+            serve(st, &requests[i], 1);
+}
+
+static bool
+wait_for_work(struct state *st)
+{
+    struct pollfd fds[] = {{.fd = mailbox_fd(st->requests), .events = POLLIN}, {.fd = st->stop_fd, .events = POLLIN}};
+
+    while (poll(fds, 2, -1) < 0 && errno == EINTR)
+        continue;
+    return fds[1].revents == 0;
+}
+
+static void *
+run(void *ctx)
+{
+    struct state   *st = ctx;
+    struct request *requests;
+    void           *taken;
+    bool            more = true;
+    size_t          n;
+
+    while (more) {
+        more = wait_for_work(st);
+        /* What was posted before the stop is there by now. */
+        while ((n = mailbox_take(st->requests, &taken)) > 0) {
+            requests = taken;
+            for (size_t i = 0; i < n; i += BATCH_MAX)
+                serve(st, &requests[i], n - i < BATCH_MAX ? n - i : BATCH_MAX);
+            for (size_t i = 0; i < n; i++)
+                request_free(&requests[i]);
+        }
+    }
+    return NULL;
+}
+
+/* Signals are for the loop: none is delivered to this thread. */
+static int
+start(struct state *st, struct err *err)
+{
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(&st->thread, NULL, run, st);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc != 0)
+        return err_set(err, ERR_IO, rc, "the state's thread cannot be started");
+    st->running = true;
+    return 0;
+}
+
+struct state *
+state_open(const char *dir, struct mailbox *answers, struct log *log, struct err *err)
+{
+    struct state *st = calloc(1, sizeof(*st));
+
+    if (st == NULL) {
+        err_set(err, ERR_NOMEM, errno, "state");
+        return NULL;
+    }
+    st->answers = answers;
+    st->log = log;
+    st->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    st->lock_fd = st->stop_fd < 0 ? err_set(err, ERR_IO, errno, "state: eventfd") : state_folder_lock(dir, err);
+    if (st->lock_fd >= 0)
+        st->requests = mailbox_new(sizeof(struct request), err);
+    if (st->requests != NULL)
+        st->db = state_db_open(dir, err);
+    if (st->db == NULL || start(st, err) != 0) {
+        state_close(st);
+        return NULL;
+    }
+    log_event(log, LOG_INFO, "state_open", LOG_STR("dir", dir));
+    return st;
+}
+
+int
+state_marks(struct state *st, void (*each)(void *ctx, const struct state_mark *mark), void *ctx, struct err *err)
+{
+    if (st->asked)
+        return err_set(err, ERR_IO, EBUSY, "marks are read before the first request");
+    return state_db_marks(st->db, each, ctx, err);
+}
+
+/* Post r, which keeps what it owns where this fails. */
+static int
+ask(struct state *st, const struct request *r, struct err *err)
+{
+    if (mailbox_post(st->requests, r, 1, err) != 0)
+        return -1;
+    st->asked = true;
+    return 0;
+}
+
+static int
+set_connector(struct request *r, const char *connector, struct err *err)
+{
+    size_t len = strlen(connector);
+
+    if (len == 0 || len >= sizeof(r->connector))
+        return err_set(err, ERR_PROTO, 0, "the id of a connector has 1 to 64 bytes, not %zu", len);
+    memcpy(r->connector, connector, len + 1);
+    return 0;
+}
+
+int
+state_get(struct state *st, const char *connector, uint64_t ticket, struct err *err)
+{
+    struct request r = {.kind = REQUEST_GET, .ticket = ticket};
+
+    return set_connector(&r, connector, err) != 0 ? -1 : ask(st, &r, err);
+}
+
+int
+state_set(struct state *st, const char *connector, void **bytes, size_t len, uint64_t version, uint64_t ticket,
+          struct err *err)
+{
+    struct request r = {.kind = REQUEST_SET, .ticket = ticket, .bytes = *bytes, .len = len, .version = version};
+
+    if (set_connector(&r, connector, err) != 0)
+        return -1;
+    if (len > WIRE_STATE_MAX)
+        return err_set(err, ERR_PROTO, 0, "the state of %s has %zu bytes: at most %d", connector, len, WIRE_STATE_MAX);
+    if (ask(st, &r, err) != 0)
+        return -1;
+    *bytes = NULL;
+    return 0;
+}
+
+static int
+check_mark(const struct state_mark *mark, struct err *err)
+{
+    size_t len = strnlen(mark->connector, sizeof(mark->connector));
+
+    if (len == 0 || len == sizeof(mark->connector) || mark->epoch == 0 || mark->epoch > WIRE_NUMBER_MAX ||
+        mark->answered > WIRE_NUMBER_MAX)
+        return err_set(err, ERR_PROTO, 0, "a mark of %.64s is outside of the protocol's numbers", mark->connector);
+    return 0;
+}
+
+int
+state_mark(struct state *st, const struct state_mark *marks, size_t n, struct err *err)
+{
+    struct request r = {.kind = REQUEST_MARK, .n_marks = n};
+
+    if (n == 0)
+        return 0;
+    for (size_t i = 0; i < n; i++) {
+        if (check_mark(&marks[i], err) != 0)
+            return -1;
+    }
+    r.marks = malloc(n * sizeof(*marks));
+    if (r.marks == NULL)
+        return err_set(err, ERR_NOMEM, errno, "marks of answers");
+    memcpy(r.marks, marks, n * sizeof(*marks));
+    memcpy(r.connector, marks[0].connector, sizeof(r.connector)); /* named if it fails */
+    if (ask(st, &r, err) == 0)
+        return 0;
+    free(r.marks);
+    return -1;
+}
+
+void
+state_close(struct state *st)
+{
+    if (st == NULL)
+        return;
+    if (st->running) {
+        eventfd_write(st->stop_fd, 1);
+        pthread_join(st->thread, NULL);
+    }
+    state_db_close(st->db);
+    mailbox_free(st->requests);
+    if (st->lock_fd >= 0)
+        close(st->lock_fd); /* last: another gateway may open the folder from here on */
+    if (st->stop_fd >= 0)
+        close(st->stop_fd);
+    free(st);
+}
