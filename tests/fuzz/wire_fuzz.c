@@ -24,7 +24,8 @@ static void
 refused_well(const struct wire_fault *fault)
 {
     insist(fault->code == WIRE_R_MALFORMED || fault->code == WIRE_R_VERSION || fault->code == WIRE_R_TYPE ||
-               fault->code == WIRE_R_FIELD, "a fault has a code of the protocol");
+               fault->code == WIRE_R_FIELD,
+           "a fault has a code of the protocol");
     insist(fault->text[0] != '\0' && text_is_utf8(fault->text, strlen(fault->text)), "a fault says why, in UTF-8");
     insist(strlen(fault->field) <= WIRE_FIELD_MAX, "a fault's field fits an error message");
 }

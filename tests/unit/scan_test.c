@@ -25,24 +25,24 @@ one_object_of_each_form_passes(void **state)
     PASSES("\xc0");
     PASSES("\xc2");
     PASSES("\xc3");
-    PASSES("\xca" "1234");
-    PASSES("\xcb" "12345678");
-    PASSES("\xcc" "1");
-    PASSES("\xcd" "12");
-    PASSES("\xce" "1234");
-    PASSES("\xcf" "12345678");
-    PASSES("\xd0" "1");
-    PASSES("\xd1" "12");
-    PASSES("\xd2" "1234");
-    PASSES("\xd3" "12345678");
+    PASSES("\xcawxyz");
+    PASSES("\xcbstuvwxyz");
+    PASSES("\xccx");
+    PASSES("\xcdxy");
+    PASSES("\xcewxyz");
+    PASSES("\xcfstuvwxyz");
+    PASSES("\xd0x");
+    PASSES("\xd1xy");
+    PASSES("\xd2wxyz");
+    PASSES("\xd3stuvwxyz");
     PASSES("\xa0");
-    PASSES("\xa3" "abc");
-    PASSES("\xd9\x01" "a");
-    PASSES("\xda\x00\x01" "a");
-    PASSES("\xdb\x00\x00\x00\x01" "a");
-    PASSES("\xc4\x01" "a");
-    PASSES("\xc5\x00\x01" "a");
-    PASSES("\xc6\x00\x00\x00\x01" "a");
+    PASSES("\xa3xyz");
+    PASSES("\xd9\x01x");
+    PASSES("\xda\x00\x01x");
+    PASSES("\xdb\x00\x00\x00\x01x");
+    PASSES("\xc4\x01x");
+    PASSES("\xc5\x00\x01x");
+    PASSES("\xc6\x00\x00\x00\x01x");
     PASSES("\x80");
     PASSES("\x81\x01\x02");
     PASSES("\xde\x00\x01\x01\x02");
@@ -60,11 +60,11 @@ each_form_is_refused_when_its_last_byte_is_missing_and_when_one_follows(void **s
         const char *bytes;
         size_t      len;
     } whole[] = {
-        {"\xca" "1234", 5},     {"\xcb" "12345678", 9},  {"\xcc" "1", 2},          {"\xcd" "12", 3},
-        {"\xce" "1234", 5},     {"\xcf" "12345678", 9},  {"\xd0" "1", 2},          {"\xd1" "12", 3},
-        {"\xd2" "1234", 5},     {"\xd3" "12345678", 9},  {"\xa3" "abc", 4},        {"\xd9\x01" "a", 3},
-        {"\xda\x00\x01" "a", 4}, {"\xdb\0\0\0\x01" "a", 6}, {"\xc4\x01" "a", 3},   {"\xc5\x00\x01" "a", 4},
-        {"\xc6\0\0\0\x01" "a", 6}, {"\x81\x01\x02", 3},  {"\xde\x00\x01\x01\x02", 5}, {"\xdf\0\0\0\x01\x01\x02", 7},
+        {"\xcawxyz", 5},     {"\xcbstuvwxyz", 9},  {"\xccx", 2},          {"\xcdxy", 3},
+        {"\xcewxyz", 5},     {"\xcfstuvwxyz", 9},  {"\xd0x", 2},          {"\xd1xy", 3},
+        {"\xd2wxyz", 5},     {"\xd3stuvwxyz", 9},  {"\xa3xyz", 4},        {"\xd9\x01x", 3},
+        {"\xda\x00\x01x", 4}, {"\xdb\0\0\0\x01x", 6}, {"\xc4\x01x", 3},   {"\xc5\x00\x01x", 4},
+        {"\xc6\0\0\0\x01x", 6}, {"\x81\x01\x02", 3},  {"\xde\x00\x01\x01\x02", 5}, {"\xdf\0\0\0\x01\x01\x02", 7},
         {"\x92\x01\x02", 3},    {"\xdc\x00\x02\x01\x02", 5}, {"\xdd\0\0\0\x02\x01\x02", 7},
     };
     char more[16];
@@ -85,15 +85,15 @@ extension_types_and_the_unused_byte_are_refused(void **state)
 {
     (void)state;
     REFUSES("\xc1");
-    REFUSES("\xc7\x01\x05" "a");
-    REFUSES("\xc8\x00\x01\x05" "a");
-    REFUSES("\xc9\x00\x00\x00\x01\x05" "a");
-    REFUSES("\xd4\x05" "a");
-    REFUSES("\xd5\x05" "ab");
-    REFUSES("\xd6\x05" "abcd");
-    REFUSES("\xd7\x05" "abcdefgh");
-    REFUSES("\xd8\x05" "abcdefghijklmnop");
-    REFUSES("\x81\x01\xd4\x05" "a");
+    REFUSES("\xc7\x01\x05x");
+    REFUSES("\xc8\x00\x01\x05x");
+    REFUSES("\xc9\x00\x00\x00\x01\x05x");
+    REFUSES("\xd4\x05x");
+    REFUSES("\xd5\x05xy");
+    REFUSES("\xd6\x05wxyz");
+    REFUSES("\xd7\x05stuvwxyz");
+    REFUSES("\xd8\x05klmnopqrstuvwxyz");
+    REFUSES("\x81\x01\xd4\x05x");
 }
 
 static void

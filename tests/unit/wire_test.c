@@ -21,6 +21,7 @@ struct sample {
     uint64_t        optional; /* those that may be left out */
 };
 
+/* clang-format off */
 static const struct sample samples[] = {
     {WIRE_FROM_CONNECTOR,
      {.type = WIRE_HELLO, .has = HAS(V) | HAS(ID) | HAS(AGENT) | HAS(EPOCH) | HAS(ATTEMPT) | HAS(FRESH) | HAS(SEEN) |
@@ -71,6 +72,7 @@ static const struct sample samples[] = {
       .field = TEXT("run"), .expect = 1, .epoch = 2, .version = 3, .versions = {1, 2, 3}, .seq = 4},
      HAS(FIELD) | HAS(EXPECT) | HAS(EPOCH) | HAS(VERSION) | HAS(VERSIONS) | HAS(SEQ)},
 };
+/* clang-format on */
 enum { SAMPLES = sizeof(samples) / sizeof(samples[0]) };
 
 static const struct wire_msg *
@@ -352,18 +354,18 @@ a_fault_names_the_message_the_field_and_what_it_takes(void **state)
     struct wire_fault f;
 
     (void)state;
-    f = FAULT_OF("\x82\xa4type\xa6" "credit\xa6" "credit\xff", WIRE_FROM_GATEWAY);
+    f = FAULT_OF("\x82\xa4type\xa6\x63redit\xa6\x63redit\xff", WIRE_FROM_GATEWAY);
     assert_string_equal(f.field, "credit");
     assert_string_equal(f.text, "credit: credit must be a whole number (a msgpack integer) from 0 to "
                                 "9223372036854775807");
-    f = FAULT_OF("\x82\xa4type\xa4stop\xa6reason\xa5" "empty", WIRE_FROM_GATEWAY);
+    f = FAULT_OF("\x82\xa4type\xa4stop\xa6reason\xa5\x65mpty", WIRE_FROM_GATEWAY);
     assert_string_equal(f.text, "stop: reason must be one of: replaced shutdown");
     f = FAULT_OF("\x82\xa4type\xa4hold\xa7reasons\xa1x", WIRE_FROM_GATEWAY);
     assert_non_null(strstr(f.text, "telemetry_stale"));
     assert_non_null(strstr(f.text, "draining")); /* the last one: nothing was cut */
     f = FAULT_OF("\x81\xa4type\xa4ping", WIRE_FROM_CONNECTOR);
     assert_string_equal(f.text, "ping: seen is missing");
-    f = FAULT_OF("\x82\xa4type\xa3" "bye\xa4\x1b[1m\x01", WIRE_FROM_CONNECTOR);
+    f = FAULT_OF("\x82\xa4type\xa3\x62ye\xa4\x1b[1m\x01", WIRE_FROM_CONNECTOR);
     assert_string_equal(f.field, "");
     assert_null(strchr(f.text, '\x1b')); /* it may be logged */
     f = FAULT_OF("\x81\xa4type\xa5state", WIRE_FROM_CONNECTOR);
