@@ -161,6 +161,7 @@ $(call unit,vectors_test,tests/vectors.c common/text.c $(WIRE_SRC),msgpack)
 $(call unit,wire_test,common/text.c $(WIRE_SRC),msgpack)
 $(call unit,client_session_test,$(SESSION_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
 $(call unit,client_push_test,tests/unit/client_gateway.c $(CLIENT_SRC),zmq msgpack)
+$(call unit,kev_http_test,tests/unit/sluice_double.c tests/unit/tiny_http.c $(KEV_SRC),curl jansson crypto)
 $(call unit,kev_test,tests/unit/sluice_double.c $(KEV_SRC),curl jansson crypto)
 $(call unit,stixfile_test,tests/unit/sluice_double.c $(FILE_SRC),)
 
