@@ -1,0 +1,124 @@
+/* text_test.c - which outside text is fit to be used, and how it is shown. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "text.h"
+
+struct bytes {
+    const char *at;
+    size_t      len;
+};
+#define BYTES(s) {s, sizeof(s) - 1}
+
+static void
+ids_are_short_lower_case_words(void **state)
+{
+    static const char *const good[] = {"a", "0", "cisa-kev", "a.b_c-d", "9-"};
+    static const char *const bad[] = {"", "-a", ".a", "_a", "A", "a b", "a/b", "\xC3\xA9", "aB", "a\n"};
+    char longest[TEXT_ID_MAX + 1];
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+        assert_true(text_is_id(good[i], strlen(good[i])));
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_false(text_is_id(bad[i], strlen(bad[i])));
+    memset(longest, 'a', sizeof(longest));
+    assert_true(text_is_id(longest, TEXT_ID_MAX));
+    assert_false(text_is_id(longest, TEXT_ID_MAX + 1));
+    assert_false(text_is_id("a\0b", 3));
+}
+
+static void
+utf8_is_judged_strictly(void **state)
+{
+    static const struct bytes good[] = {
+        BYTES(""), BYTES("plain"), BYTES("\xC2\x80"), BYTES("\xDF\xBF"), BYTES("\xE0\xA0\x80"), BYTES("\xED\x9F\xBF"),
+        BYTES("\xEE\x80\x80"), BYTES("\xEF\xBF\xBF"), BYTES("\xF0\x90\x80\x80"), BYTES("\xF4\x8F\xBF\xBF"),
+    };
+    static const struct bytes bad[] = {
+        BYTES("\0"), BYTES("a\0b"),                              /* NUL */
+        BYTES("\x80"), BYTES("\xBF"),                            /* a continuation alone */
+        BYTES("\xC3"), BYTES("\xE2\x82"), BYTES("\xF0\x9F\x98"), /* cut short */
+        BYTES("\xC3("), BYTES("\xE2(\x82"), BYTES("\xF0\x9F(\x98"),
+        BYTES("\xC0\xAF"), BYTES("\xC1\xBF"), BYTES("\xE0\x80\xAF"), BYTES("\xE0\x9F\xBF"), /* overlong */
+        BYTES("\xF0\x80\x80\xAF"), BYTES("\xF0\x8F\xBF\xBF"),
+        BYTES("\xED\xA0\x80"), BYTES("\xED\xBF\xBF"),                            /* surrogates */
+        BYTES("\xF4\x90\x80\x80"), BYTES("\xF5\x80\x80\x80"), BYTES("\xFF"), BYTES("\xFE"), /* beyond */
+        BYTES("\xF8\x88\x80\x80\x80"),
+    };
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+        assert_true(text_is_utf8(good[i].at, good[i].len));
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_false(text_is_utf8(bad[i].at, bad[i].len));
+}
+
+static void
+text_is_shown_on_one_line_whatever_it_holds(void **state)
+{
+    static const struct {
+        struct bytes text;
+        const char  *shown;
+    } cases[] = {
+        {BYTES(""), ""},
+        {BYTES("plain text"), "plain text"},
+        {BYTES("caf\xC3\xA9 \xF0\x9F\x98\x80"), "caf\xC3\xA9 \xF0\x9F\x98\x80"},
+        {BYTES("a\nb\tc"), "a\\nb\\tc"},
+        {BYTES("say \"x\\y\""), "say \\\"x\\\\y\\\""},
+        {BYTES("\x1B[31m\r\x7F"), "\\x1b[31m\\x0d\\x7f"},
+        {BYTES("a\0b"), "a\\x00b"},
+        {BYTES("\xC2\x9B" "2J"), "\\xc2\\x9b2J"},         /* C1: the CSI of eight-bit terminals */
+        {BYTES("\xE2\x80\xAE" "x"), "\\xe2\\x80\\xaex"}, /* right-to-left override */
+        {BYTES("\xE2\x81\xA6"), "\\xe2\\x81\\xa6"},      /* isolate */
+        {BYTES("\xD8\x9C"), "\\xd8\\x9c"},               /* Arabic letter mark */
+        {BYTES("\xE2\x80\xA8"), "\\xe2\\x80\\xa8"},      /* line separator */
+        {BYTES("\xFFok\xC3"), "\\xffok\\xc3"},
+    };
+    char buf[100];
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        assert_string_equal(text_show(cases[i].text.at, cases[i].text.len, buf, sizeof(buf)), cases[i].shown);
+}
+
+static void
+shown_text_is_cut_between_characters_at_every_size(void **state)
+{
+    static const char text[] = "ab\xC3\xA9\n\x01\xF0\x9F\x98\x80yz";
+    char whole[64], buf[64];
+    (void)state;
+
+    text_show(text, sizeof(text) - 1, whole, sizeof(whole));
+    for (size_t cap = 4; cap <= strlen(whole) + 1; cap++) {
+        memset(buf, '#', sizeof(buf));
+        text_show(text, sizeof(text) - 1, buf, cap);
+        const size_t len = strlen(buf);
+        assert_true(len < cap);
+        assert_int_equal(buf[cap], '#'); /* nothing is written beyond cap */
+        assert_true(text_is_utf8(buf, len));
+        if (cap == strlen(whole) + 1) {
+            assert_string_equal(buf, whole);
+        } else {
+            assert_string_equal(buf + len - 3, "...");
+            assert_memory_equal(buf, whole, len - 3);
+        }
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ids_are_short_lower_case_words),
+        cmocka_unit_test(utf8_is_judged_strictly),
+        cmocka_unit_test(text_is_shown_on_one_line_whatever_it_holds),
+        cmocka_unit_test(shown_text_is_cut_between_characters_at_every_size),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
