@@ -1,0 +1,466 @@
+/* session.c - one life of a connection: what is published on it, and what the broker answers. */
+#include "session.h"
+
+#include <amqp.h>
+#include <amqp_framing.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "body.h"
+#include "err.h"
+#include "log.h"
+#include "outbox.h"
+#include "send.h"
+#include "target.h"
+#include "verify.h"
+#include "watchdog.h"
+#include "window.h"
+
+enum {
+    /* Bytes in the kernel above which nothing new is written.  They look published, and are not: under an alarm, up to
+     * 4 MB would rest there.  So at most this, SEND_FULL and one frame.  More gains nothing on a link whose
+     * bandwidth times round trip is below it (1 GB/s and 1 ms). */
+    UNSENT_MAX = 1024 * 1024,
+    VERIFY_MAX = 4,          /* targets looked at in one turn, about 1 ms each */
+    RECHECK_US = 5000000,    /* a bad target is looked at again so often at most */
+    READ_MAX = 1024          /* frames in one turn */
+};
+
+int
+session_init(struct session *s, struct err *err)
+{
+    const uint32_t most = s->config->window > 0 ? s->config->window : 1;
+
+    s->link = (struct link){.fd = -1};
+    s->window = window_new(most, s->config->window_bytes, err);
+    s->sender = s->window != NULL ? sender_new(err) : NULL;
+    s->again = s->sender != NULL ? calloc(most, sizeof(*s->again)) : NULL;
+    if (s->sender != NULL && s->again == NULL)
+        err_set(err, ERR_NOMEM, errno, "a broker connection");
+    return s->again != NULL ? 0 : -1;
+}
+
+void
+session_begin(struct session *s, int64_t now)
+{
+    s->number++;
+    s->now_us = s->heard_us = now;
+    s->blocked = false;
+    target_list_forget(s->targets);
+    outbox_add(s->outbox, PUB_UP, s->number, 0, NULL);
+}
+
+bool
+session_hungry(const struct session *s)
+{
+    return s->batch_at == s->batch_n;
+}
+
+void
+session_feed(struct session *s, const struct pub_message *batch, size_t n)
+{
+    s->batch = batch;
+    s->batch_n = n;
+    s->batch_at = 0;
+}
+
+/* --- What the broker answers ---------------------------------------------------------------------------------- */
+
+static bool
+isolating(const struct session *s)
+{
+    return s->again_at < s->again_n;
+}
+
+/* The one on trial has been answered for; after the last, the window is as wide as before. */
+static void
+next_trial(struct session *s)
+{
+    if (isolating(s) && ++s->again_at == s->again_n)
+        s->again_at = s->again_n = 0;
+}
+
+static void
+confirmed(void *ctx, const struct pub_message *message, char **returned)
+{
+    struct session *s = ctx;
+
+    outbox_add(s->outbox, *returned != NULL ? PUB_RETURNED : PUB_CONFIRMED, s->number, message->ticket, *returned);
+    *returned = NULL;
+    next_trial(s);
+}
+
+static void
+nacked(void *ctx, const struct pub_message *message, char **returned)
+{
+    struct session *s = ctx;
+
+    (void)returned; /* the broker does not have it either way */
+    outbox_add(s->outbox, PUB_NACKED, s->number, message->ticket, NULL);
+    next_trial(s);
+}
+
+static int
+on_confirm(struct session *s, uint64_t tag, bool multiple, window_fn *each, struct err *err)
+{
+    if (window_settle(s->window, tag, multiple, each, s) == 0)
+        return 0;
+    return err_set(err, ERR_PROTO, 0, "the broker answered for message %llu, which was not published",
+                   (unsigned long long)tag);
+}
+
+static char *__attribute__((format(printf, 1, 2)))
+text_new(const char *fmt, ...)
+{
+    va_list args;
+    char *text;
+
+    va_start(args, fmt);
+    const int n = vasprintf(&text, fmt, args);
+    va_end(args);
+    return n < 0 ? NULL : text;
+}
+
+static void
+back_end(struct session *s)
+{
+    free(s->back.text);
+    s->back.text = NULL;
+    s->back.open = false;
+}
+
+static void
+on_return(struct session *s, const amqp_basic_return_t *r)
+{
+    back_end(s);
+    s->back.open = true;
+    s->back.left = 0;
+    s->back.id_len = 0;
+    s->back.text = text_new("%d %.*s: no queue is bound to exchange '%.*s' for routing key '%.*s': declare and bind one",
+                            r->reply_code, (int)r->reply_text.len, (const char *)r->reply_text.bytes,
+                            (int)r->exchange.len, (const char *)r->exchange.bytes, (int)r->routing_key.len,
+                            (const char *)r->routing_key.bytes);
+}
+
+/* A return carries no tag: it is the message_id that says which one came back.  Its ack follows. */
+static int
+back_whole(struct session *s, struct err *err)
+{
+    if (s->back.text == NULL)
+        s->back.text = strdup("unroutable");
+    if (s->back.text == NULL)
+        return err_set(err, ERR_NOMEM, ENOMEM, "noting a message that the broker returned");
+    if (!window_return(s->window, s->back.id, s->back.id_len, &s->back.text))
+        return err_set(err, ERR_PROTO, 0, "the broker returned message '%.*s', which is not open", (int)s->back.id_len,
+                       s->back.id);
+    back_end(s);
+    return 0;
+}
+
+static int
+on_content(struct session *s, const amqp_frame_t *f, struct err *err)
+{
+    if (!s->back.open)
+        return err_set(err, ERR_PROTO, 0, "the broker sent content that nobody asked for");
+    if (f->frame_type == AMQP_FRAME_HEADER) {
+        const amqp_basic_properties_t *p = f->payload.properties.decoded;
+        s->back.left = f->payload.properties.body_size;
+        if ((p->_flags & AMQP_BASIC_MESSAGE_ID_FLAG) != 0 && p->message_id.len <= sizeof(s->back.id)) {
+            s->back.id_len = p->message_id.len;
+            memcpy(s->back.id, p->message_id.bytes, s->back.id_len);
+        }
+    } else if (f->payload.body_fragment.len <= s->back.left) {
+        s->back.left -= f->payload.body_fragment.len;
+    } else {
+        return err_set(err, ERR_PROTO, 0, "the broker sent more content than it announced");
+    }
+    return s->back.left == 0 ? back_whole(s, err) : 0;
+}
+
+/* --- A channel that the broker closed ------------------------------------------------------------------------- */
+
+struct verdict {
+    struct session *s;
+    const amqp_channel_close_t *close;
+};
+
+static void
+put_aside(void *ctx, const struct pub_message *message, char **returned)
+{
+    struct session *s = ctx;
+
+    (void)returned;
+    s->again[s->again_n++] = *message;
+}
+
+static void
+refuse(void *ctx, const struct pub_message *message, char **returned)
+{
+    const struct verdict *v = ctx;
+    struct session *s = v->s;
+    char id[WINDOW_ID_MAX];
+
+    (void)returned;
+    window_id(message, id);
+    log_event(s->log, LOG_ERROR, "message_refused", LOG_STR("message_id", id), LOG_INT("code", v->close->reply_code),
+              LOG_TEXT("why", v->close->reply_text.bytes, v->close->reply_text.len));
+    outbox_add(s->outbox, PUB_REFUSED, s->number, message->ticket,
+               text_new("%d %.*s", v->close->reply_code, (int)v->close->reply_text.len,
+                        (const char *)v->close->reply_text.bytes));
+
+    /* The exchange may be gone, or the permission: those that follow learn it before they are published. */
+    struct target *target = target_list_get(s->targets, message->target, NULL);
+    if (target != NULL)
+        target->state = TARGET_UNKNOWN;
+}
+
+static int
+on_channel_close(struct session *s, const amqp_channel_close_t *close, struct err *err)
+{
+    struct verdict v = {.s = s, .close = close};
+
+    if (window_count(s->window) == 0)
+        return err_set(err, ERR_PROTO, 0, "the broker closed the channel with nothing open on it: %d %.*s",
+                       close->reply_code, (int)close->reply_text.len, (const char *)close->reply_text.bytes);
+    back_end(s);
+    sender_drop(s->sender);
+    if (isolating(s)) {
+        window_clear(s->window, refuse, &v);
+        next_trial(s);
+    } else {
+        log_event(s->log, LOG_WARN, "channel_closed", LOG_INT("code", close->reply_code),
+                  LOG_TEXT("why", close->reply_text.bytes, close->reply_text.len),
+                  LOG_INT("publish_again", window_count(s->window)));
+        window_clear(s->window, put_aside, s);
+    }
+    return link_channel_closed(&s->link, LINK_PUBLISH, err);
+}
+
+/* --- Frames --------------------------------------------------------------------------------------------------- */
+
+static int
+on_connection_close(const amqp_connection_close_t *close, struct err *err)
+{
+    return err_set(err, ERR_IO, 0, "the broker closed the connection: %d %.*s", close->reply_code,
+                   (int)close->reply_text.len, (const char *)close->reply_text.bytes);
+}
+
+static void
+on_blocked(struct session *s, bool blocked, amqp_bytes_t why)
+{
+    if (s->blocked == blocked)
+        return;
+    s->blocked = blocked;
+    log_event(s->log, LOG_WARN, blocked ? "broker_blocked" : "broker_unblocked", LOG_TEXT("why", why.bytes, why.len));
+    outbox_add(s->outbox, blocked ? PUB_BLOCKED : PUB_UNBLOCKED, s->number, 0,
+               blocked ? text_new("%.*s", (int)why.len, (const char *)why.bytes) : NULL);
+}
+
+static int
+on_method(struct session *s, const amqp_frame_t *f, struct err *err)
+{
+    const amqp_method_t *m = &f->payload.method;
+
+    switch (m->id) {
+    case AMQP_BASIC_ACK_METHOD: {
+        const amqp_basic_ack_t *ack = m->decoded;
+        return on_confirm(s, ack->delivery_tag, ack->multiple, confirmed, err);
+    }
+    case AMQP_BASIC_NACK_METHOD: {
+        const amqp_basic_nack_t *nack = m->decoded;
+        return on_confirm(s, nack->delivery_tag, nack->multiple, nacked, err);
+    }
+    case AMQP_BASIC_RETURN_METHOD:
+        on_return(s, m->decoded);
+        return 0;
+    case AMQP_CHANNEL_CLOSE_METHOD:
+        if (f->channel == LINK_PUBLISH)
+            return on_channel_close(s, m->decoded, err);
+        return link_channel_closed(&s->link, f->channel, err);
+    case AMQP_CONNECTION_BLOCKED_METHOD:
+        on_blocked(s, true, ((const amqp_connection_blocked_t *)m->decoded)->reason);
+        return 0;
+    case AMQP_CONNECTION_UNBLOCKED_METHOD:
+        on_blocked(s, false, amqp_empty_bytes);
+        return 0;
+    case AMQP_CONNECTION_CLOSE_METHOD:
+        return on_connection_close(m->decoded, err);
+    default:
+        return 0; /* nothing else is asked for, and what is unasked changes nothing */
+    }
+}
+
+static int
+on_frame(struct session *s, const amqp_frame_t *f, struct err *err)
+{
+    if (f->channel > LINK_VERIFY)
+        return err_set(err, ERR_PROTO, 0, "the broker speaks on channel %u, which is not open", (unsigned)f->channel);
+    if (f->frame_type == AMQP_FRAME_METHOD)
+        return on_method(s, f, err);
+    if (f->frame_type == AMQP_FRAME_HEADER || f->frame_type == AMQP_FRAME_BODY)
+        return on_content(s, f, err);
+    return 0; /* heartbeats: the library hands some of them on */
+}
+
+static int
+read_all(struct session *s, struct err *err)
+{
+    amqp_frame_t frame;
+    int rc = 0;
+
+    for (int i = 0; i < READ_MAX; i++) {
+        rc = link_read(&s->link, &frame, err);
+        if (rc <= 0)
+            break;
+        s->heard_us = s->now_us;
+        rc = on_frame(s, &frame, err);
+        if (rc != 0)
+            break;
+    }
+    if (rc > 0)
+        s->more = true;
+    link_rest(&s->link);
+    return rc < 0 ? -1 : 0;
+}
+
+/* --- Publishing ----------------------------------------------------------------------------------------------- */
+
+static int
+verify(struct session *s, struct target *target, struct err *err)
+{
+    return verify_target(&s->link, target, s->config->vhost, s->log, s->now_us, err);
+}
+
+static int
+verify_some(struct session *s, struct err *err)
+{
+    struct target *target;
+
+    for (int i = 0; i < VERIFY_MAX && (target = target_list_unknown(s->targets)) != NULL; i++)
+        if (verify(s, target, err) != 0)
+            return -1;
+    if (target_list_unknown(s->targets) != NULL)
+        s->more = true;
+    return 0;
+}
+
+/* May this one be published?  1; 0: it was answered for without; -1: the link is of no more use. */
+static int
+fit(struct session *s, const struct pub_message *m, struct err *err)
+{
+    struct target *target = target_list_get(s->targets, m->target, NULL);
+
+    if (target == NULL) {
+        outbox_add(s->outbox, PUB_NACKED, s->number, m->ticket, NULL); /* no memory: later */
+        return 0;
+    }
+    const bool again = target->state == TARGET_BAD && s->now_us - target->checked_us >= RECHECK_US;
+    if ((target->state == TARGET_UNKNOWN || again) && verify(s, target, err) != 0)
+        return -1;
+    if (target->state == TARGET_GOOD)
+        return 1;
+    outbox_add(s->outbox, PUB_BAD_TARGET, s->number, m->ticket, strdup(target->text));
+    return 0;
+}
+
+/* The next message that may be published now: 1; 0: none; -1: the link is of no more use. */
+static int
+next(struct session *s, const struct pub_message **ret, struct err *err)
+{
+    if (isolating(s)) {
+        *ret = &s->again[s->again_at];
+        return window_count(s->window) == 0;
+    }
+    for (; s->batch_at < s->batch_n; s->batch_at++) {
+        *ret = &s->batch[s->batch_at];
+        if ((*ret)->session != s->number)
+            continue; /* for a life that PUB_DOWN has ended */
+        const int rc = fit(s, *ret, err);
+        if (rc < 0)
+            return -1;
+        if (rc == 0)
+            continue;
+        if (!window_room(s->window, (*ret)->body->size))
+            return 0;
+        s->batch_at++;
+        return 1;
+    }
+    return 0;
+}
+
+static int
+publish(struct session *s, struct err *err)
+{
+    const struct pub_message *m;
+    int rc = 1;
+
+    if (!s->link.open[LINK_PUBLISH] && link_channel(&s->link, LINK_PUBLISH, err) != 0)
+        return -1;
+    while (rc > 0 && !sender_full(s->sender)) {
+        if (sender_open(s->sender)) {
+            rc = sender_more(s->sender, &s->link, err) == 0 ? 1 : -1;
+            continue;
+        }
+        rc = next(s, &m, err);
+        if (rc <= 0)
+            break;
+        if (window_count(s->window) == 0)
+            s->heard_us = s->now_us; /* silence counts from when there is something to answer */
+        window_add(s->window, m);
+        rc = sender_begin(s->sender, &s->link, m, err) == 0 ? 1 : -1;
+    }
+    if (rc > 0)
+        s->more = true; /* it was only the buffer that was full */
+    return rc < 0 ? -1 : sender_flush(s->sender, &s->link, err);
+}
+
+/* A connection that is open, says nothing and owes confirms is dead, with or without heartbeats.  Under an alarm
+ * there are none to come, and the library watches the heartbeats. */
+static int
+check_silence(struct session *s, struct err *err)
+{
+    if (s->blocked || window_count(s->window) == 0 || s->now_us - s->heard_us < s->config->hung_us)
+        return 0;
+    return err_set(err, ERR_TIMEOUT, 0, "the broker has been silent for %lld ms with %zu messages unconfirmed",
+                   (long long)(s->now_us - s->heard_us) / 1000, window_count(s->window));
+}
+
+int
+session_turn(struct session *s, int64_t now, struct err *err)
+{
+    s->now_us = now;
+    s->more = s->gated = false;
+    if (read_all(s, err) != 0 || check_silence(s, err) != 0)
+        return -1;
+    if (s->blocked)
+        return 0; /* nothing at all is sent, not even questions: the broker would not read them */
+    if (verify_some(s, err) != 0)
+        return -1;
+    s->gated = link_unsent(&s->link) >= UNSENT_MAX;
+    return s->gated ? 0 : publish(s, err);
+}
+
+/* --- The end -------------------------------------------------------------------------------------------------- */
+
+void
+session_end(struct session *s)
+{
+    window_clear(s->window, NULL, NULL);
+    sender_drop(s->sender);
+    back_end(s);
+    s->again_n = s->again_at = 0;
+    s->batch_n = s->batch_at = 0;
+    s->blocked = s->more = s->gated = false;
+}
+
+void
+session_free(struct session *s)
+{
+    back_end(s);
+    window_free(s->window);
+    sender_free(s->sender);
+    free(s->again);
+}

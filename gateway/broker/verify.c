@@ -1,0 +1,290 @@
+/* verify.c - will what is confirmed there still be there after a restart of the broker?
+ *
+ * AMQP has no question for a queue's properties.  What there is: declaring an existing queue anew as durable and with
+ * no arguments.  RabbitMQ compares, in this order, the owner (405), then durable, auto_delete, and the arguments
+ * (406, naming the first that differs).  So a 406 that names an argument says that the rest is as it should be.
+ * A user without the permission to configure gets 403: then durability stays unknown, and a line says so. */
+#include "verify.h"
+
+#include <amqp.h>
+#include <amqp_framing.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "err.h"
+#include "link.h"
+#include "log.h"
+#include "publisher.h"
+#include "target.h"
+#include "watchdog.h"
+
+enum {
+    APPEAR_TRIES = 50,       /* a queue that was just declared answers within this many... */
+    APPEAR_NS = 100 * 1000000 /* ...looks, so far apart: 5 s */
+};
+
+/* One look at one target. */
+struct look {
+    struct link   *l;
+    struct target *target;
+    const char    *vhost;
+    struct log    *log;
+    int            code;       /* of the broker's last refusal; 0: it said yes */
+    char           words[256]; /* its text, such as "NOT_FOUND - no queue 'x' in vhost '/'" */
+};
+
+static bool
+starts(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* The target is bad; returns 0, since the link is not. */
+static int __attribute__((format(printf, 2, 3)))
+bad(struct look *k, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(k->target->text, sizeof(k->target->text), fmt, args);
+    va_end(args);
+    k->target->state = TARGET_BAD;
+    return 0;
+}
+
+static bool
+is_bad(const struct look *k)
+{
+    return k->target->state == TARGET_BAD;
+}
+
+/* --- Asking --------------------------------------------------------------------------------------------------- */
+
+/* Note the answer to the call that was just made.  A refusal closes the channel, which the next question reopens. */
+static int
+answer(struct look *k, const char *what, struct err *err)
+{
+    const amqp_rpc_reply_t reply = amqp_get_rpc_reply(k->l->conn);
+
+    watchdog_leave(k->l->dog);
+    k->code = 0;
+    k->words[0] = '\0';
+    if (reply.reply_type == AMQP_RESPONSE_NORMAL)
+        return 0;
+    if (reply.reply_type != AMQP_RESPONSE_SERVER_EXCEPTION || reply.reply.id != AMQP_CHANNEL_CLOSE_METHOD)
+        return link_refused(what, &reply, err);
+
+    const amqp_channel_close_t *close = reply.reply.decoded;
+    k->code = close->reply_code;
+    snprintf(k->words, sizeof(k->words), "%.*s", (int)close->reply_text.len, (const char *)close->reply_text.bytes);
+    return link_channel_closed(k->l, LINK_VERIFY, err);
+}
+
+static int
+begin(struct look *k, struct err *err)
+{
+    if (!k->l->open[LINK_VERIFY] && link_channel(k->l, LINK_VERIFY, err) != 0)
+        return -1;
+    watchdog_enter(k->l->dog);
+    return 0;
+}
+
+static int
+ask_queue(struct look *k, bool passive, struct err *err)
+{
+    if (begin(k, err) != 0)
+        return -1;
+    amqp_queue_declare(k->l->conn, LINK_VERIFY, amqp_cstring_bytes(k->target->def->queue), passive, 1, 0, 0,
+                       amqp_empty_table);
+    return answer(k, "declaring a queue", err);
+}
+
+static int
+ask_exchange(struct look *k, bool passive, struct err *err)
+{
+    if (begin(k, err) != 0)
+        return -1;
+    amqp_exchange_declare(k->l->conn, LINK_VERIFY, amqp_cstring_bytes(k->target->def->exchange),
+                          amqp_cstring_bytes("direct"), passive, 1, 0, 0, amqp_empty_table);
+    return answer(k, "declaring an exchange", err);
+}
+
+static int
+ask_binding(struct look *k, struct err *err)
+{
+    const struct pub_target *def = k->target->def;
+
+    if (begin(k, err) != 0)
+        return -1;
+    amqp_queue_bind(k->l->conn, LINK_VERIFY, amqp_cstring_bytes(def->queue), amqp_cstring_bytes(def->exchange),
+                    amqp_cstring_bytes(def->routing_key), amqp_empty_table);
+    return answer(k, "binding a queue", err);
+}
+
+/* --- Judging -------------------------------------------------------------------------------------------------- */
+
+static int
+note(struct look *k, const char *event, const char *why)
+{
+    if (!k->target->noted)
+        log_event(k->log, LOG_WARN, event, LOG_STR("exchange", k->target->def->exchange),
+                  LOG_STR("routing_key", k->target->def->routing_key), LOG_STR("queue", k->target->def->queue),
+                  LOG_STR("why", why));
+    k->target->noted = true;
+    return 0;
+}
+
+static int
+judge_exchange(struct look *k, struct err *err)
+{
+    const char *name = k->target->def->exchange;
+
+    if (name[0] == '\0')
+        return 0; /* the default exchange is always there */
+    if (ask_exchange(k, true, err) != 0)
+        return -1;
+    if (k->code == AMQP_NOT_FOUND && k->target->def->declare && ask_exchange(k, false, err) != 0)
+        return -1;
+    if (k->code == AMQP_NOT_FOUND)
+        return bad(k, "exchange '%s' does not exist in vhost '%s': declare it, or set declare = true", name, k->vhost);
+    if (k->code != 0)
+        return bad(k, "exchange '%s' in vhost '%s': %d %s", name, k->vhost, k->code, k->words);
+    return 0;
+}
+
+/* A queue that was declared a moment ago can be lost with what it confirmed: wait until it answers. */
+static int
+declare_queue(struct look *k, struct err *err)
+{
+    const struct timespec pause = {.tv_nsec = APPEAR_NS};
+
+    if (ask_queue(k, false, err) != 0)
+        return -1;
+    if (k->code != 0)
+        return 0;
+    for (int i = 0; i < APPEAR_TRIES; i++) {
+        if (ask_queue(k, true, err) != 0)
+            return -1;
+        if (k->code != AMQP_NOT_FOUND)
+            return 0;
+        nanosleep(&pause, NULL);
+    }
+    return 0;
+}
+
+static int
+judge_presence(struct look *k, struct err *err)
+{
+    const char *name = k->target->def->queue;
+
+    if (ask_queue(k, true, err) != 0)
+        return -1;
+    if (k->code == AMQP_NOT_FOUND && starts(k->words, "NOT_FOUND - no queue")) {
+        if (!k->target->def->declare)
+            return bad(k, "queue '%s' does not exist in vhost '%s': declare it, or set declare = true", name, k->vhost);
+        if (declare_queue(k, err) != 0)
+            return -1;
+    }
+    if (k->code == AMQP_RESOURCE_LOCKED)
+        return bad(k, "queue '%s' in vhost '%s' is exclusive: it ends with the connection that declared it, and what it "
+                   "confirmed with it; declare it durable and not exclusive", name, k->vhost);
+    if (k->code != 0)
+        return bad(k, "queue '%s' in vhost '%s': %d %s", name, k->vhost, k->code, k->words);
+    return 0;
+}
+
+static int
+judge_durability(struct look *k, struct err *err)
+{
+    const char *name = k->target->def->queue, *differs = "PRECONDITION_FAILED - inequivalent arg ";
+
+    if (ask_queue(k, false, err) != 0)
+        return -1;
+    if (k->code == AMQP_ACCESS_REFUSED)
+        return note(k, "target_durability_unknown", "the user may not configure this queue, which is how the broker is "
+                    "asked: see to it that the queue is durable");
+    if (k->code == AMQP_RESOURCE_LOCKED)
+        return bad(k, "queue '%s' in vhost '%s' is exclusive: declare it durable and not exclusive", name, k->vhost);
+    if (k->code == 0)
+        return 0;
+    if (k->code != AMQP_PRECONDITION_FAILED || !starts(k->words, differs))
+        return bad(k, "queue '%s' in vhost '%s': %d %s", name, k->vhost, k->code, k->words);
+
+    const char *arg = k->words + strlen(differs);
+    if (starts(arg, "'durable'"))
+        return bad(k, "queue '%s' in vhost '%s' is transient: a restart of the broker would lose what it confirmed; "
+                   "delete it and declare it durable", name, k->vhost);
+    if (starts(arg, "'auto_delete'") || starts(arg, "'exclusive'"))
+        return bad(k, "queue '%s' in vhost '%s' is auto-delete or exclusive: it would vanish with what it confirmed; "
+                   "delete it and declare it durable, neither auto-delete nor exclusive", name, k->vhost);
+    return 0; /* it is durable, and has arguments (a quorum queue, a limit), which are the operator's business */
+}
+
+static int
+judge_queue(struct look *k, struct err *err)
+{
+    const struct pub_target *def = k->target->def;
+
+    if (def->queue[0] == '\0')
+        return note(k, "target_unverified", "it names no queue, so nothing is known of where its messages are kept: "
+                    "set queue");
+    if (def->exchange[0] == '\0' && strcmp(def->queue, def->routing_key) != 0)
+        note(k, "target_elsewhere", "the default exchange delivers to the queue that routing_key names, which is not the "
+             "one that is verified: set queue to it");
+    if (judge_presence(k, err) != 0)
+        return -1;
+    return is_bad(k) ? 0 : judge_durability(k, err);
+}
+
+static int
+judge_binding(struct look *k, struct err *err)
+{
+    const struct pub_target *def = k->target->def;
+
+    if (!def->declare || def->exchange[0] == '\0' || def->queue[0] == '\0')
+        return 0;
+    if (ask_binding(k, err) != 0)
+        return -1;
+    if (k->code != 0)
+        return bad(k, "binding queue '%s' to exchange '%s' in vhost '%s': %d %s", def->queue, def->exchange, k->vhost,
+                   k->code, k->words);
+    return 0;
+}
+
+static void
+tell(struct look *k)
+{
+    struct target *t = k->target;
+
+    if (t->state == t->told)
+        return;
+    t->told = t->state;
+    if (t->state == TARGET_GOOD)
+        log_event(k->log, LOG_INFO, "target_good", LOG_STR("exchange", t->def->exchange),
+                  LOG_STR("routing_key", t->def->routing_key), LOG_STR("queue", t->def->queue));
+    else
+        log_event(k->log, LOG_ERROR, "target_bad", LOG_STR("exchange", t->def->exchange),
+                  LOG_STR("routing_key", t->def->routing_key), LOG_STR("queue", t->def->queue), LOG_STR("why", t->text));
+}
+
+int
+verify_target(struct link *l, struct target *target, const char *vhost, struct log *log, int64_t now, struct err *err)
+{
+    struct look k = {.l = l, .target = target, .vhost = vhost, .log = log};
+
+    target->state = TARGET_UNKNOWN;
+    target->checked_us = now;
+    if (judge_exchange(&k, err) != 0)
+        return -1;
+    if (!is_bad(&k) && judge_queue(&k, err) != 0)
+        return -1;
+    if (!is_bad(&k) && judge_binding(&k, err) != 0)
+        return -1;
+    if (!is_bad(&k))
+        target->state = TARGET_GOOD;
+    tell(&k);
+    return 0;
+}
