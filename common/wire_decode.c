@@ -132,26 +132,32 @@ find_row(const msgpack_object *type, const msgpack_object *op, enum wire_side fr
     return NULL;
 }
 
-static int
-find_type(struct in *in, enum wire_side from)
+/* NULL: refused. */
+static const struct wire_message_row *
+which_message(const struct in *in, enum wire_side from)
 {
     const msgpack_object *type = find_value(&in->map, "type", 4);
+    const struct wire_message_row *row;
     const struct wire_message_row *any;
     char shown[64];
 
-    if (type == NULL)
-        return wire_refuse(in->fault, WIRE_R_FIELD, "type", "type is missing: each message says what it is");
-    if (type->type != MSGPACK_OBJECT_STR)
-        return wire_refuse(in->fault, WIRE_R_FIELD, "type", "type must be text, such as \"ping\"");
-    in->row = find_row(type, find_value(&in->map, "op", 2), from, &any);
-    if (in->row != NULL)
-        return 0;
-    if (any != NULL)
-        return wire_refuse(in->fault, WIRE_R_FIELD, "op", "%s: op must be %s", any->name,
-                           from == WIRE_FROM_CONNECTOR ? "\"get\" or \"set\"" : "\"is\" or \"saved\"");
-    return wire_refuse(in->fault, WIRE_R_TYPE, "type", "\"%s\" is not a message that a %s sends",
-                       text_show(type->via.str.ptr, type->via.str.size, shown, sizeof(shown)),
-                       from == WIRE_FROM_CONNECTOR ? "connector" : "gateway");
+    if (type == NULL) {
+        wire_refuse(in->fault, WIRE_R_FIELD, "type", "type is missing: each message says what it is");
+        return NULL;
+    }
+    if (type->type != MSGPACK_OBJECT_STR) {
+        wire_refuse(in->fault, WIRE_R_FIELD, "type", "type must be text, such as \"ping\"");
+        return NULL;
+    }
+    row = find_row(type, find_value(&in->map, "op", 2), from, &any);
+    if (row == NULL && any != NULL)
+        wire_refuse(in->fault, WIRE_R_FIELD, "op", "%s: op must be %s", any->name,
+                    from == WIRE_FROM_CONNECTOR ? "\"get\" or \"set\"" : "\"is\" or \"saved\"");
+    else if (row == NULL)
+        wire_refuse(in->fault, WIRE_R_TYPE, "type", "\"%s\" is not a message that a %s sends",
+                    text_show(type->via.str.ptr, type->via.str.size, shown, sizeof(shown)),
+                    from == WIRE_FROM_CONNECTOR ? "connector" : "gateway");
+    return row;
 }
 
 /* Before any other field: what another version says besides is not ours to judge. */
@@ -218,7 +224,8 @@ decode_map(struct in *in, const msgpack_object *root, enum wire_side from)
     if (root->type != MSGPACK_OBJECT_MAP)
         return wire_refuse(in->fault, WIRE_R_MALFORMED, "", "frame 1 must be a msgpack map");
     in->map = root->via.map;
-    if (find_type(in, from) != 0 || check_version(in) != 0)
+    in->row = which_message(in, from);
+    if (in->row == NULL || check_version(in) != 0)
         return -1;
     memset(in->msg, 0, sizeof(*in->msg));
     in->msg->type = (enum wire_type)in->row->type;

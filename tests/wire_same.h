@@ -9,8 +9,9 @@
 static inline bool
 wire_same_text(const struct wire_text *a, const struct wire_text *b)
 {
-    return a->len == b->len && (a->at == NULL) == (b->at == NULL) &&
-           (a->len == 0 || memcmp(a->at, b->at, a->len) == 0);
+    if (a->at == NULL || b->at == NULL)
+        return a->at == b->at && a->len == b->len;
+    return a->len == b->len && memcmp(a->at, b->at, a->len) == 0;
 }
 
 static inline bool

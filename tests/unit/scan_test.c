@@ -159,6 +159,7 @@ static void
 a_million_tiny_elements_are_refused_without_reading_them(void **state)
 {
     enum { MILLION = 1000000 };
+    static const unsigned char array_of_a_million[] = {0xdd, 0x00, 0x0f, 0x42, 0x40};
     unsigned char *frame = malloc(5 + MILLION);
 
     (void)state;
@@ -166,7 +167,7 @@ a_million_tiny_elements_are_refused_without_reading_them(void **state)
     memset(frame, 0x91, 5 + MILLION);
     assert_non_null(scan_frame(frame, 5 + MILLION)); /* a million arrays inside each other */
     memset(frame, 0xc0, 5 + MILLION);
-    memcpy(frame, "\xdd\x00\x0f\x42\x40", 5);
+    memcpy(frame, array_of_a_million, sizeof(array_of_a_million));
     const int64_t since = clock_mono_us();
     for (int i = 0; i < 1000; i++)
         assert_non_null(scan_frame(frame, 5 + MILLION));

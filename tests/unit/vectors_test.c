@@ -180,20 +180,29 @@ static size_t
 read_hex(const char **at, unsigned char *to, size_t cap)
 {
     size_t n = 0;
-    unsigned byte;
-    int used;
+    char *end;
 
     while (strncmp(*at, "    ", 4) == 0) {
         const char *line = *at + 4;
-        while (*line != '\n' && sscanf(line, "%2x%n", &byte, &used) == 1 && used == 2 && n < cap) {
+        for (; *line != '\n'; line = *end == ' ' ? end + 1 : end) {
+            const unsigned long byte = strtoul(line, &end, 16);
+            assert_true(end == line + 2 && n < cap);
             to[n++] = (unsigned char)byte;
-            line += 2;
-            line += *line == ' ' ? 1 : 0;
         }
-        assert_int_equal(*line, '\n');
         *at = line + 1;
     }
     return n;
+}
+
+/* What stands behind the next `what`; it must be there. */
+static const char *
+behind(const char *at, const char *what)
+{
+    const char *found = strstr(at, what);
+
+    if (found == NULL)
+        fail_msg("docs/protocol.md: not found: %s", what);
+    return found == NULL ? at : found + strlen(what);
 }
 
 /* Behind the path: a sentence, the message as JSON, the hex of frame 1, and of frame 2 where there is one. */
@@ -205,21 +214,13 @@ check_hex(const char *document, const struct vector *v)
     size_t len;
 
     snprintf(mark, sizeof(mark), "(`%s`)", v->path + strlen("tests/vectors/"));
-    const char *at = strstr(document, mark);
-    if (at == NULL)
-        fail_msg("docs/protocol.md does not show %s", v->path);
-    at = strstr(at, "\n    {");
-    assert_non_null(at);
-    at = strstr(at, "\n\n    ");
-    assert_non_null(at);
-    at += 2;
+    const char *at = behind(behind(behind(document, mark), "\n    {"), "\n\n");
     assert_int_equal(read_hex(&at, bytes, sizeof(bytes)), v->len);
     assert_memory_equal(bytes, v->frame, v->len);
     if (v->body[0] == '\0')
         return;
     unsigned char *body = vectors_file(v->body, &len);
-    assert_int_equal(strncmp(at, "\nFrame 2:\n\n", strlen("\nFrame 2:\n\n")), 0);
-    at += strlen("\nFrame 2:\n\n");
+    at = behind(at, "Frame 2:\n\n");
     assert_int_equal(read_hex(&at, bytes, sizeof(bytes)), len);
     assert_memory_equal(bytes, body, len);
     free(body);

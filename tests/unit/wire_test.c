@@ -244,7 +244,8 @@ no_verdict_stays_away_over_its_wording(void **state)
     expect_text("", 0, "", 0);
     memset(text, 'x', sizeof(text));
     expect_text(text, sizeof(text), text, WIRE_TEXT_MAX);
-    memcpy(text + WIRE_TEXT_MAX - 1, "\xc3\xbc", 2); /* a character across the limit goes whole */
+    text[WIRE_TEXT_MAX - 1] = '\xc3'; /* a character across the limit goes whole */
+    text[WIRE_TEXT_MAX] = '\xbc';
     expect_text(text, sizeof(text), text, WIRE_TEXT_MAX - 1);
 }
 
