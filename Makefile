@@ -39,6 +39,9 @@ LIB_jansson  := -ljansson
 LIB_crypto   := -lcrypto
 LIB_math     := -lm
 LIB_cmocka   := -lcmocka
+# Not libraries: what a test may make fail on demand, through its own __wrap_ functions.
+LIB_no_memory  := -Wl,--wrap=calloc -Wl,--wrap=reallocarray
+LIB_no_eventfd := -Wl,--wrap=eventfd
 LIB_sluice    = $(B)/libsluice.a -lzmq $(LIB_msgpack)
 
 # Hardening flags are tried once per compiler (packaging/probe) and remembered.  Targets that compile nothing here
@@ -120,7 +123,59 @@ CORE_SRC := \
     gateway/core/custody.c \
     gateway/core/session.c \
     gateway/core/table.c
-GATEWAY_SRC :=
+BROKER_SRC := \
+    gateway/broker/dial.c \
+    gateway/broker/link.c \
+    gateway/broker/outbox.c \
+    gateway/broker/publisher.c \
+    gateway/broker/send.c \
+    gateway/broker/session.c \
+    gateway/broker/target.c \
+    gateway/broker/verify.c \
+    gateway/broker/watchdog.c \
+    gateway/broker/window.c
+GATEWAY_SRC := \
+    $(CORE_SRC) \
+    gateway/bodies.c \
+    gateway/broker/dial.c \
+    gateway/broker/link.c \
+    gateway/broker/outbox.c \
+    gateway/broker/publisher.c \
+    gateway/broker/send.c \
+    gateway/broker/session.c \
+    gateway/broker/target.c \
+    gateway/broker/verify.c \
+    gateway/broker/watchdog.c \
+    gateway/broker/window.c \
+    gateway/doors/router.c \
+    gateway/loop.c \
+    gateway/main.c \
+    gateway/plan.c \
+    gateway/settings.c \
+    gateway/settings_check.c \
+    gateway/settings_env.c \
+    gateway/settings_hosts.c \
+    gateway/settings_print.c \
+    gateway/settings_read.c \
+    gateway/settings_scan.c \
+    gateway/settings_secret.c \
+    gateway/settings_suggest.c \
+    gateway/settings_table.c \
+    gateway/settings_value.c \
+    gateway/states.c \
+    gateway/store/state.c \
+    gateway/store/state_db.c \
+    gateway/store/state_file.c \
+    gateway/targets.c \
+    common/clock.c \
+    common/duration.c \
+    common/duration_read.c \
+    common/err.c \
+    common/log.c \
+    common/mailbox.c \
+    common/size.c \
+    common/text.c \
+    $(WIRE_SRC)
 ifneq ($(GATEWAY_SRC),)
 GATEWAY := $(B)/sluiced
 $(call program,sluiced,$(GATEWAY_SRC),zmq rabbitmq msgpack config sqlite3)
@@ -157,6 +212,12 @@ $(call connector,stix-file,connectors/stix-file/main.c $(FILE_SRC) common/durati
 
 # Tests, offline: $(call unit,NAME,MORE SOURCES,LIBRARIES)
 $(call unit,scan_test,common/scan.c common/clock.c)
+$(call unit,duration_test,common/duration.c common/duration_read.c common/err.c common/text.c)
+$(call unit,err_test,common/err.c common/text.c)
+$(call unit,log_test,common/log.c common/err.c common/text.c,jansson no_memory)
+$(call unit,mailbox_test,common/mailbox.c common/err.c,no_memory no_eventfd)
+$(call unit,size_test,common/size.c common/err.c common/text.c)
+$(call unit,text_test,common/text.c)
 $(call unit,vectors_test,tests/vectors.c common/text.c $(WIRE_SRC),msgpack)
 $(call unit,wire_test,common/text.c $(WIRE_SRC),msgpack)
 $(call unit,client_session_test,$(SESSION_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
@@ -166,6 +227,7 @@ $(call unit,kev_test,tests/unit/sluice_double.c $(KEV_SRC),curl jansson crypto)
 $(call unit,stixfile_test,tests/unit/sluice_double.c $(FILE_SRC),)
 
 # Simulation, offline: $(call sim,NAME,MORE SOURCES,LIBRARIES)
+$(call sim,spine_sim,tests/sim/heap.c tests/sim/world.c $(CORE_SRC) $(SESSION_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
 
 # Tests against a private RabbitMQ: $(call system,NAME,MORE SOURCES,LIBRARIES)
 WORLD_SRC := \

@@ -42,6 +42,8 @@ struct session_line {
     size_t          len;
 };
 
+enum { SESSION_EPOCH_BITS = 1024 }; /* the low bits of an epoch are random, for programs that start at once */
+
 struct session {
     char id[TEXT_ID_MAX + 1];
     char agent[TEXT_ID_MAX + 1];

@@ -80,9 +80,10 @@ receive_epoch_error(struct session *s, const struct wire_msg *msg, int64_t now_u
 {
     /* Only of use before anything was sent in this epoch; an answer to an older hello is known already. */
     if (!s->fresh || !s->awaiting || !WIRE_HAS(msg, WIRE_F_EPOCH) || msg->epoch < s->epoch ||
-        msg->epoch >= WIRE_NUMBER_MAX)
+        msg->epoch >= WIRE_NUMBER_MAX - SESSION_EPOCH_BITS)
         return;
-    s->epoch = msg->epoch + 1;
+    /* Its own random bits on top: two programs that are told the same must not come to the same. */
+    s->epoch = msg->epoch + 1 + (s->epoch & (SESSION_EPOCH_BITS - 1));
     session_drop(s);
     session_hello_in(s, session_backoff(s, now_us), now_us);
 }

@@ -49,7 +49,7 @@ core_check(const struct core *k)
 
         if (wrong != NULL)
             return wrong;
-        out += c->limit - c->used;
+        out += c->usable;
         idle += c->idle;
         connected += c->conn != 0;
         wanting += c->want > 0;

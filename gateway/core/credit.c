@@ -4,14 +4,20 @@
  * connector says it wants, its next bundle always whole, first come first served: one whose bundle does not fit
  * yet keeps its place at the head until it does, so the large are not starved by the small.
  *
- * One who pushed and has nothing more to say keeps a little (STANDING), or each bundle of a slow, steady
- * connector would cost a round trip before it; what lies idle so is an eighth of memory_limit in all at most. */
+ * Credit that is out but less than the next bundle needs cannot be used before more is given: it counts as
+ * nothing until then.  (Else the rests of many connectors could fill the memory, and nobody could go on.)
+ *
+ * Credit is never taken back, so what may never be used is bounded: one who pushed and has nothing more to say
+ * keeps a little (STANDING), or each bundle of a slow, steady connector would cost a round trip before it; and for
+ * tiny bundles more is given than they weigh, since each costs WIRE_COST_MIN at least.  Both together
+ * lie within an eighth of memory_limit (IDLE_PART). */
 #include "machine.h"
 
 enum {
     STANDING = 256 * 1024,
     WINDOW_MIN = 256 * 1024,
     WINDOW_MAX = 4 * 1024 * 1024, /* beyond what a broker's confirm window holds: more only fills memory */
+    IDLE_PART = 8,
     MEMORY_TOLD_US = 1000000      /* who waits so long for memory is told */
 };
 
@@ -27,25 +33,45 @@ outstanding(const struct connector *c)
     return c->limit - c->used;
 }
 
-/* What it wants in terms of cost: tiny bundles cost more than they weigh, and the first stands for all. */
 static uint64_t
-wanted(const struct connector *c)
+head_cost(const struct core *k, const struct connector *c)
 {
-    if (c->want == 0)
-        return 0;
-    if (c->head >= WIRE_COST_MIN)
-        return c->want > c->head ? c->want : c->head;
-    return (min64(c->want, WINDOW_MAX) / (c->head == 0 ? 1 : c->head) + 1) * WIRE_COST_MIN;
+    return c->want == 0 ? 0 : wire_cost(min64(c->head, k->cfg.max_bundle));
 }
 
-/* Keep the sum of credit that lies idle right after any change of c. */
+/* What it will use for sure: the bytes that wait, and at least the first bundle. */
+static uint64_t
+sure(const struct core *k, const struct connector *c)
+{
+    const uint64_t head = head_cost(k, c);
+
+    return c->want > head ? c->want : head;
+}
+
+/* What it may use beyond that. */
+static uint64_t
+likely(const struct core *k, const struct connector *c)
+{
+    const uint64_t tiny = c->want == 0 || c->head >= WIRE_COST_MIN || c->head == 0
+                              ? 0
+                              : min64(c->want, WINDOW_MAX) / c->head * WIRE_COST_MIN;
+    const uint64_t standing = c->used > 0 ? STANDING : 0;
+    const uint64_t most = tiny > standing ? tiny : standing;
+
+    return most > sure(k, c) ? most : sure(k, c);
+}
+
+/* Keep the sums right after any change of c. */
 static void
 account(struct core *k, struct connector *c)
 {
-    const uint64_t out = outstanding(c), want = wanted(c), idle = out > want ? out - want : 0;
+    const uint64_t out = outstanding(c), want = sure(k, c), idle = out > want ? out - want : 0;
+    const uint64_t usable = out < head_cost(k, c) ? 0 : out;
 
     k->idle = k->idle - c->idle + idle;
+    k->credit_out = k->credit_out - c->usable + usable;
     c->idle = idle;
+    c->usable = usable;
 }
 
 static uint64_t
@@ -60,14 +86,12 @@ window(const struct core *k)
 static uint64_t
 target(const struct core *k, const struct connector *c)
 {
-    const uint64_t head = c->want == 0 ? 0 : wire_cost(min64(c->head, k->cfg.max_bundle));
-    uint64_t t = min64(wanted(c), window(k));
+    const uint64_t head = head_cost(k, c), safe = min64(sure(k, c), window(k));
+    const uint64_t more = min64(likely(k, c), window(k));
 
-    if (t < head)
-        t = head;
-    if (t < STANDING && c->used > 0 && k->idle - c->idle + STANDING <= k->cfg.memory_limit / 8)
-        t = STANDING;
-    return t;
+    if (more > head && more > safe && k->idle - c->idle + (more - safe) <= k->cfg.memory_limit / IDLE_PART)
+        return more;
+    return safe > head ? safe : head;
 }
 
 uint32_t
@@ -88,7 +112,7 @@ consider(struct core *k, struct connector *c)
     if (c->conn == 0 || c->hungry)
         return;
     t = target(k, c);
-    if (outstanding(c) >= t || (outstanding(c) > t / 2 && outstanding(c) >= wire_cost(c->head)))
+    if (outstanding(c) >= t || (outstanding(c) > t / 2 && outstanding(c) >= head_cost(k, c)))
         return;
     if (credit_hold(k, c) != 0) {
         list_push(k, &k->dirty, c->number); /* to be told of the hold */
@@ -101,7 +125,6 @@ consider(struct core *k, struct connector *c)
 void
 credit_reset(struct core *k, struct connector *c)
 {
-    k->credit_out -= outstanding(c);
     c->limit = c->used = 0;
     c->hold_told = 0;
     account(k, c);
@@ -126,7 +149,6 @@ credit_use(struct core *k, struct connector *c, uint64_t cost)
     if (cost > outstanding(c))
         return false;
     c->used += cost;
-    k->credit_out -= cost;
     account(k, c);
     return true;
 }
@@ -135,19 +157,17 @@ credit_use(struct core *k, struct connector *c, uint64_t cost)
 static bool
 give(struct core *k, struct connector *c)
 {
-    const uint64_t spent = k->held + k->credit_out;
+    const uint64_t spent = k->held + k->credit_out - c->usable;
     const uint64_t room = spent < k->cfg.memory_limit ? k->cfg.memory_limit - spent : 0;
     const uint64_t t = target(k, c), out = outstanding(c);
-    const uint64_t head = c->want == 0 ? 0 : wire_cost(min64(c->head, k->cfg.max_bundle));
     uint64_t grant;
 
     if (t <= out)
         return true;
-    grant = min64(t - out, room);
-    if (out + grant < head)
+    if (room < head_cost(k, c))
         return false;
+    grant = min64(t, room) > out ? min64(t, room) - out : 0;
     c->limit += grant;
-    k->credit_out += grant;
     account(k, c);
     if (grant > 0) {
         c->credit_dirty = true;
@@ -190,7 +210,7 @@ tell_hold(struct core *k, struct connector *c)
     struct wire_msg m = {.type = WIRE_HOLD, .has = 1ULL << WIRE_F_REASONS};
     uint32_t why = 0;
 
-    if (outstanding(c) < wire_cost(c->head) && c->want > 0) {
+    if (outstanding(c) < head_cost(k, c)) {
         why = credit_hold(k, c);
         if (why == 0 && c->hungry && k->now_us - c->hungry_us >= MEMORY_TOLD_US)
             why = WIRE_HOLD_MEMORY;

@@ -230,6 +230,15 @@ go_on(struct core *k, struct connector *c, struct bundle *b, const struct wire_m
         complete(k, c, b);
 }
 
+/* What can never be taken is answered, not punished: it uses up what credit there is. */
+static bool
+charge(struct core *k, struct connector *c, uint64_t size)
+{
+    const uint64_t out = c->limit - c->used, cost = wire_cost(size);
+
+    return credit_use(k, c, size > k->cfg.max_bundle && cost > out ? out : cost);
+}
+
 void
 custody_bundle(struct core *k, struct connector *c, const struct wire_msg *m, uint64_t len)
 {
@@ -242,17 +251,8 @@ custody_bundle(struct core *k, struct connector *c, const struct wire_msg *m, ui
         gap(k, c);
         return;
     }
-    if (m->off == 0) {
-        /* What can never be taken is answered, not punished: it uses up what credit there is. */
-        const uint64_t out = c->limit - c->used, cost = wire_cost(m->size);
-        const bool never = m->size > k->cfg.max_bundle;
-
-        if (!credit_use(k, c, never && cost > out ? out : cost)) {
-            beyond_credit(k, c);
-            return;
-        }
-    }
     if (m->seq < known) {
+        /* A resend of what is known: it takes no memory, so it uses no credit. */
         if (m->off == 0) {
             k->fig.repeated++;
             custody_repeat(k, c);
@@ -260,6 +260,10 @@ custody_bundle(struct core *k, struct connector *c, const struct wire_msg *m, ui
     } else if (c->receiving && m->seq == known && m->off > 0) {
         go_on(k, c, custody_at(c, known), m, len);
     } else if (!c->receiving && m->seq == c->expect && m->off == 0) {
+        if (!charge(k, c, m->size)) {
+            beyond_credit(k, c);
+            return;
+        }
         begin(k, c, m, len);
     } else {
         gap(k, c);

@@ -56,7 +56,8 @@ struct connector {
     /* credit */
     uint64_t limit, used; /* since hello, absolute */
     uint64_t want, head;
-    uint64_t idle;       /* credit out beyond what it says it wants: its part of core.idle */
+    uint64_t idle;       /* credit out that it may never use: its part of core.idle */
+    uint64_t usable;     /* credit out that it can use now: its part of core.credit_out */
     int64_t  hungry_us;  /* since when it waits for credit */
     uint32_t hold_told;  /* bits of wire_hold */
 
@@ -106,7 +107,7 @@ struct core {
     struct slot *slots;
     uint32_t  n_slots, cap_slots, free_slot;
 
-    uint64_t  held, credit_out, idle; /* bytes: bundles; credit granted and unused; of that, beyond want */
+    uint64_t  held, credit_out, idle; /* bytes: bundles; credit that can be used now; credit that may never be */
     uint32_t  wanting;          /* connectors with want > 0 */
     struct list hungry, dirty, unsaved, retry, heard;
     uint64_t  random[2];

@@ -143,10 +143,11 @@ epoch_is_right(struct core *k, const struct connector *c, uint64_t conn, const s
 {
     if (m->epoch > c->epoch)
         return true;
-    if (m->epoch == c->epoch)
+    /* A fresh program has sent nothing: where bundles of its epoch are known, that was another program. */
+    if (m->epoch == c->epoch && !(m->fresh && c->expect > 1))
         return m->attempt > c->attempt; /* else a hello that was overtaken by a newer one: it needs no answer */
     if (m->fresh)
-        session_error(k, conn, WIRE_R_EPOCH, "epoch", "this epoch is not above the last one: take that plus one", c);
+        session_error(k, conn, WIRE_R_EPOCH, "epoch", "this epoch is not above the last one: take that plus one, and random bits", c);
     else
         send_stop(k, conn, WIRE_R_REPLACED);
     return false;
@@ -240,6 +241,8 @@ ping(struct core *k, struct connector *c, const struct wire_msg *m)
     } else if (WIRE_HAS(m, WIRE_F_RUN) && memcmp(c->run, m->run, sizeof(c->run)) != 0) {
         send_permit(k, c);
     }
+    if (c->gap)
+        session_error(k, c->conn, WIRE_R_GAP, "seq", "bundles are missing before the last ones: say hello again", c);
     pong.credit = c->limit;
     pong.expect = c->receiving ? c->expect - 1 : c->expect;
     core_send(k, c->conn, &pong);
