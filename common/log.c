@@ -106,7 +106,8 @@ put_plain_char(struct line *l, const char *at, size_t len)
     char escaped[TEXT_ESCAPE_MAX];
     size_t used;
 
-    put(l, escaped, text_escape(at, len, &used, escaped));
+    const size_t n = text_escape(at, len, &used, escaped);
+    put(l, escaped, n);
     return used;
 }
 

@@ -106,7 +106,8 @@ only_the_last_number_may_have_a_fraction(void **state)
         {"P1.5D", 129600, 0}, {"P1,5D", 129600, 0}, {"P0.1Y", 3153600, 0}, {"PT1.5H", 5400, 0}, {"PT5.S", 5, 0},
         {"P0.7D", 60480, 0}, {"P0.5DT", 43200, 0}, {"PT0.1M", 6, 0}, {"P0.3Y", 9460800, 0}, {0}});
     refuse_all((const struct refused[]){
-        {"P1.5DT1.5H", "only the last number"}, {"P1.5DT1H", "only the last number"}, {"PT.5S", "digit is missing"}, {0}});
+        {"P1.5DT1.5H", "only the last number"}, {"P1.5DT1H", "only the last number"}, {"PT.5S", "digit is missing"},
+        {0}});
 }
 
 static void
@@ -152,7 +153,8 @@ the_clock_form_has_hours_without_limit_and_minutes_below_sixty(void **state)
 {
     (void)state;
     accept_all((const struct accepted[]){
-        {"05:00:00", 18000, 0}, {"5:00:00", 18000, 0}, {"05:00", 18000, 0}, {"25:00:00", 90000, 0}, {"100:00", 360000, 0},
+        {"05:00:00", 18000, 0}, {"5:00:00", 18000, 0}, {"05:00", 18000, 0}, {"25:00:00", 90000, 0},
+        {"100:00", 360000, 0},
         {"-1:00:00", -3600, 0}, {"01:30:15.5", 5415, 500000}, {"01:30:15,5", 5415, 500000}, {"00:00:59", 59, 0},
         {"2400000000:00", INT64_C(8640000000000), 0}, {0}});
     refuse_all((const struct refused[]){
@@ -175,11 +177,13 @@ the_day_form_takes_d_day_or_days_and_a_time(void **state)
     (void)state;
     accept_all((const struct accepted[]){
         {"1 day", 86400, 0}, {"2 days", 172800, 0}, {"1d", 86400, 0}, {"1D", 86400, 0}, {"1 DAY", 86400, 0},
-        {"1 d", 86400, 0}, {"1 Days", 86400, 0}, {"1 dAY", 86400, 0}, {"1 day, 02:00:00", 93600, 0}, {"1d,02:00:00", 93600, 0},
+        {"1 d", 86400, 0}, {"1 Days", 86400, 0}, {"1 dAY", 86400, 0}, {"1 day, 02:00:00", 93600, 0},
+        {"1d,02:00:00", 93600, 0},
         {"1 days 02:00:00", 93600, 0}, {"1d02:00", 93600, 0}, {"-1 day, 02:00:00", -93600, 0}, {"1 day, ", 86400, 0},
         {0}});
     refuse_all((const struct refused[]){
-        {"1W", "write P1W"}, {"1 week", "write P1W"}, {"1 H", "write PT1H"}, {"1 daY", "write 1 DAY"}, {"1 da", "day or days"},
+        {"1W", "write P1W"}, {"1 week", "write P1W"}, {"1 H", "write PT1H"}, {"1 daY", "write 1 DAY"},
+        {"1 da", "day or days"},
         {"1  day", NULL}, {"1 day 24:00", "less than 24 hours"}, {"1 day, 1:00", "five characters"}, {0}});
 }
 
@@ -189,7 +193,8 @@ other_habits_are_refused_with_what_was_meant(void **state)
     (void)state;
     refuse_all((const struct refused[]){
         {"5m", "write PT5M"}, {"30s", "write PT30S"}, {"2h", "write PT2H"}, {"90 minutes", "write PT90M"},
-        {"1.5 hours", "write PT1.5H"}, {"hourly", "write PT5M for five minutes"}, {"1 week, 2 days", "write PT5M for"}, {0}});
+        {"1.5 hours", "write PT1.5H"}, {"hourly", "write PT5M for five minutes"},
+        {"1 week, 2 days", "write PT5M for"}, {0}});
 }
 
 static void
@@ -251,7 +256,8 @@ static void
 the_short_form_refuses_what_is_negative_too_long_or_a_guess(void **state)
 {
     static const struct refused cases[] = {
-        {"", "empty"}, {"30", "unit is missing"}, {"0", "unit is missing"}, {"30S", "none of us"}, {"30 s", "none of us"},
+        {"", "empty"}, {"30", "unit is missing"}, {"0", "unit is missing"}, {"30S", "none of us"},
+        {"30 s", "none of us"},
         {"1.5s", "1500ms"}, {"-1s", "negative"}, {"-PT1S", "negative"}, {"-PT0.1S", "negative"}, {"+1s", "neither"},
         {"3651d", "ten years"}, {"315360001s", "ten years"}, {"9223372036854775807us", "ten years"},
         {"9223372036854775808us", "ten years"}, {"P10YT0.000001S", "ten years"}, {"05:00:00", "none of us"},

@@ -19,6 +19,7 @@
  * other way in than file scope. */
 static int fail_calloc, fail_reallocarray, fail_eventfd;
 
+/* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the linker chose these names */
 void *__real_calloc(size_t n, size_t size);
 void *__wrap_calloc(size_t n, size_t size);
 void *__real_reallocarray(void *at, size_t n, size_t size);
@@ -58,6 +59,7 @@ __wrap_eventfd(unsigned int count, int flags)
     errno = EMFILE;
     return -1;
 }
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
 struct note {
     uint32_t from;

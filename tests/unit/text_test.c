@@ -13,7 +13,7 @@ struct bytes {
     const char *at;
     size_t      len;
 };
-#define BYTES(s) {s, sizeof(s) - 1}
+#define RAW(s) s, sizeof(s) - 1
 
 static void
 ids_are_short_lower_case_words(void **state)
@@ -37,19 +37,19 @@ static void
 utf8_is_judged_strictly(void **state)
 {
     static const struct bytes good[] = {
-        BYTES(""), BYTES("plain"), BYTES("\xC2\x80"), BYTES("\xDF\xBF"), BYTES("\xE0\xA0\x80"), BYTES("\xED\x9F\xBF"),
-        BYTES("\xEE\x80\x80"), BYTES("\xEF\xBF\xBF"), BYTES("\xF0\x90\x80\x80"), BYTES("\xF4\x8F\xBF\xBF"),
+        {RAW("")}, {RAW("plain")}, {RAW("\xC2\x80")}, {RAW("\xDF\xBF")}, {RAW("\xE0\xA0\x80")}, {RAW("\xED\x9F\xBF")},
+        {RAW("\xEE\x80\x80")}, {RAW("\xEF\xBF\xBF")}, {RAW("\xF0\x90\x80\x80")}, {RAW("\xF4\x8F\xBF\xBF")},
     };
     static const struct bytes bad[] = {
-        BYTES("\0"), BYTES("a\0b"),                              /* NUL */
-        BYTES("\x80"), BYTES("\xBF"),                            /* a continuation alone */
-        BYTES("\xC3"), BYTES("\xE2\x82"), BYTES("\xF0\x9F\x98"), /* cut short */
-        BYTES("\xC3("), BYTES("\xE2(\x82"), BYTES("\xF0\x9F(\x98"),
-        BYTES("\xC0\xAF"), BYTES("\xC1\xBF"), BYTES("\xE0\x80\xAF"), BYTES("\xE0\x9F\xBF"), /* overlong */
-        BYTES("\xF0\x80\x80\xAF"), BYTES("\xF0\x8F\xBF\xBF"),
-        BYTES("\xED\xA0\x80"), BYTES("\xED\xBF\xBF"),                            /* surrogates */
-        BYTES("\xF4\x90\x80\x80"), BYTES("\xF5\x80\x80\x80"), BYTES("\xFF"), BYTES("\xFE"), /* beyond */
-        BYTES("\xF8\x88\x80\x80\x80"),
+        {RAW("\0")}, {RAW("a\0b")},                              /* NUL */
+        {RAW("\x80")}, {RAW("\xBF")},                            /* a continuation alone */
+        {RAW("\xC3")}, {RAW("\xE2\x82")}, {RAW("\xF0\x9F\x98")}, /* cut short */
+        {RAW("\xC3(")}, {RAW("\xE2(\x82")}, {RAW("\xF0\x9F(\x98")},
+        {RAW("\xC0\xAF")}, {RAW("\xC1\xBF")}, {RAW("\xE0\x80\xAF")}, {RAW("\xE0\x9F\xBF")}, /* overlong */
+        {RAW("\xF0\x80\x80\xAF")}, {RAW("\xF0\x8F\xBF\xBF")},
+        {RAW("\xED\xA0\x80")}, {RAW("\xED\xBF\xBF")},                            /* surrogates */
+        {RAW("\xF4\x90\x80\x80")}, {RAW("\xF5\x80\x80\x80")}, {RAW("\xFF")}, {RAW("\xFE")}, /* beyond */
+        {RAW("\xF8\x88\x80\x80\x80")},
     };
     (void)state;
 
@@ -66,19 +66,19 @@ text_is_shown_on_one_line_whatever_it_holds(void **state)
         struct bytes text;
         const char  *shown;
     } cases[] = {
-        {BYTES(""), ""},
-        {BYTES("plain text"), "plain text"},
-        {BYTES("caf\xC3\xA9 \xF0\x9F\x98\x80"), "caf\xC3\xA9 \xF0\x9F\x98\x80"},
-        {BYTES("a\nb\tc"), "a\\nb\\tc"},
-        {BYTES("say \"x\\y\""), "say \\\"x\\\\y\\\""},
-        {BYTES("\x1B[31m\r\x7F"), "\\x1b[31m\\x0d\\x7f"},
-        {BYTES("a\0b"), "a\\x00b"},
+        {{RAW("")}, ""},
+        {{RAW("plain text")}, "plain text"},
+        {{RAW("caf\xC3\xA9 \xF0\x9F\x98\x80")}, "caf\xC3\xA9 \xF0\x9F\x98\x80"},
+        {{RAW("a\nb\tc")}, "a\\nb\\tc"},
+        {{RAW("say \"x\\y\"")}, "say \\\"x\\\\y\\\""},
+        {{RAW("\x1B[31m\r\x7F")}, "\\x1b[31m\\x0d\\x7f"},
+        {{RAW("a\0b")}, "a\\x00b"},
         {BYTES("\xC2\x9B" "2J"), "\\xc2\\x9b2J"},         /* C1: the CSI of eight-bit terminals */
-        {BYTES("\xE2\x80\xAE" "x"), "\\xe2\\x80\\xaex"}, /* right-to-left override */
-        {BYTES("\xE2\x81\xA6"), "\\xe2\\x81\\xa6"},      /* isolate */
-        {BYTES("\xD8\x9C"), "\\xd8\\x9c"},               /* Arabic letter mark */
-        {BYTES("\xE2\x80\xA8"), "\\xe2\\x80\\xa8"},      /* line separator */
-        {BYTES("\xFFok\xC3"), "\\xffok\\xc3"},
+        {{RAW("\xE2\x80\xAE\xE2\x80\xAC")}, "\\xe2\\x80\\xae\\xe2\\x80\\xac"}, /* right-to-left override, and its end */
+        {{RAW("\xE2\x81\xA6\xE2\x81\xA9")}, "\\xe2\\x81\\xa6\\xe2\\x81\\xa9"}, /* isolate, and its end */
+        {{RAW("\xD8\x9C")}, "\\xd8\\x9c"},               /* Arabic letter mark */
+        {{RAW("\xE2\x80\xA8")}, "\\xe2\\x80\\xa8"},      /* line separator */
+        {{RAW("\xFFok\xC3")}, "\\xffok\\xc3"},
     };
     char buf[100];
     (void)state;
