@@ -25,7 +25,8 @@ size_t mailbox_take(struct mailbox *box, void **ret);
 /* Readable while there is something to take; for poll.  Lent until mailbox_free. */
 int mailbox_fd(const struct mailbox *box);
 
-/* mailbox_free(NULL) does nothing.  No thread may still post. */
+/* mailbox_free(NULL) does nothing.  No thread may still post.  What is still in the box is forgotten: whose
+ * messages own something takes them first. */
 void mailbox_free(struct mailbox *box);
 
 #endif

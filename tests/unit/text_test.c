@@ -73,7 +73,7 @@ text_is_shown_on_one_line_whatever_it_holds(void **state)
         {{RAW("say \"x\\y\"")}, "say \\\"x\\\\y\\\""},
         {{RAW("\x1B[31m\r\x7F")}, "\\x1b[31m\\x0d\\x7f"},
         {{RAW("a\0b")}, "a\\x00b"},
-        {BYTES("\xC2\x9B" "2J"), "\\xc2\\x9b2J"},         /* C1: the CSI of eight-bit terminals */
+        {{RAW("\xC2\x9B[J")}, "\\xc2\\x9b[J"},               /* C1: the CSI of eight-bit terminals */
         {{RAW("\xE2\x80\xAE\xE2\x80\xAC")}, "\\xe2\\x80\\xae\\xe2\\x80\\xac"}, /* right-to-left override, and its end */
         {{RAW("\xE2\x81\xA6\xE2\x81\xA9")}, "\\xe2\\x81\\xa6\\xe2\\x81\\xa9"}, /* isolate, and its end */
         {{RAW("\xD8\x9C")}, "\\xd8\\x9c"},               /* Arabic letter mark */
