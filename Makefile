@@ -134,6 +134,22 @@ BROKER_SRC := \
     gateway/broker/verify.c \
     gateway/broker/watchdog.c \
     gateway/broker/window.c
+SETTINGS_SRC := \
+    gateway/settings.c \
+    gateway/settings_check.c \
+    gateway/settings_env.c \
+    gateway/settings_hosts.c \
+    gateway/settings_print.c \
+    gateway/settings_read.c \
+    gateway/settings_scan.c \
+    gateway/settings_secret.c \
+    gateway/settings_suggest.c \
+    gateway/settings_table.c \
+    gateway/settings_value.c
+STATE_SRC := \
+    gateway/store/state.c \
+    gateway/store/state_db.c \
+    gateway/store/state_file.c
 GATEWAY_SRC := \
     $(CORE_SRC) \
     gateway/bodies.c \
@@ -151,21 +167,9 @@ GATEWAY_SRC := \
     gateway/loop.c \
     gateway/main.c \
     gateway/plan.c \
-    gateway/settings.c \
-    gateway/settings_check.c \
-    gateway/settings_env.c \
-    gateway/settings_hosts.c \
-    gateway/settings_print.c \
-    gateway/settings_read.c \
-    gateway/settings_scan.c \
-    gateway/settings_secret.c \
-    gateway/settings_suggest.c \
-    gateway/settings_table.c \
-    gateway/settings_value.c \
+    $(SETTINGS_SRC) \
     gateway/states.c \
-    gateway/store/state.c \
-    gateway/store/state_db.c \
-    gateway/store/state_file.c \
+    $(STATE_SRC) \
     gateway/targets.c \
     common/clock.c \
     common/duration.c \
@@ -220,6 +224,8 @@ $(call unit,size_test,common/size.c common/err.c common/text.c)
 $(call unit,text_test,common/text.c)
 $(call unit,vectors_test,tests/vectors.c common/text.c $(WIRE_SRC),msgpack)
 $(call unit,wire_test,common/text.c $(WIRE_SRC),msgpack)
+$(call unit,settings_test,$(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
+$(call unit,state_test,$(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c,sqlite3)
 $(call unit,client_session_test,$(SESSION_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
 $(call unit,client_push_test,tests/unit/client_gateway.c $(CLIENT_SRC),zmq msgpack)
 $(call unit,kev_http_test,tests/unit/sluice_double.c tests/unit/tiny_http.c $(KEV_SRC),curl jansson crypto)
@@ -244,6 +250,7 @@ SYSTEM_SCRIPTS := \
     tests/system/broker_test.sh
 
 # Fuzz targets: $(call fuzz,NAME,MORE SOURCES,LIBRARIES)
+$(call fuzz,settings_fuzz,$(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
 $(call fuzz,wire_fuzz,common/text.c $(WIRE_SRC),msgpack)
 
 # Benches, one question each: $(call bench,NAME,MORE SOURCES,LIBRARIES)

@@ -33,7 +33,7 @@ unknown(const char *name, struct err *err)
 {
     size_t n;
     const struct settings_key *keys = settings_keys(&n);
-    char   shown[SETTINGS_SHOWN_MAX], env[SETTINGS_ENV_MAX], best[SETTINGS_ENV_MAX] = "SLUICE_";
+    char   shown[SETTINGS_SHOWN_MAX], env[SETTINGS_ENV_MAX], best[SETTINGS_ENV_MAX] = "";
     bool   meant = false;
 
     settings_show(name, shown);
