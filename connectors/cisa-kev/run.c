@@ -1,7 +1,6 @@
 #include "run.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -282,8 +281,8 @@ send_all(struct run *r, struct err *err)
         return exits_of(err);
     outlet_tally(r->outlet, &t);
     if (t.nacked > 0) {
-        err_set(err, ERR_DENIED, 0, "%" PRIu64 " bundles were refused: the state stays, the next run sends all again",
-                t.nacked);
+        err_set(err, ERR_DENIED, 0, "refused: %llu of %llu bundles; the state stays, so the next run sends all again",
+                (unsigned long long)t.nacked, (unsigned long long)t.pushed);
         return EXITS_REFUSED;
     }
     return state_write(r, err) == 0 ? EXITS_OK : exits_of(err);

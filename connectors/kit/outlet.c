@@ -164,11 +164,13 @@ take_verdicts(struct outlet *o, struct sluice *s)
 static void
 say_hold(struct outlet *o, const struct tally *t, int64_t now)
 {
-    if (o->held_us == 0 || now - o->held_us < HOLD_SAID_US || strcmp(o->held, t->hold) == 0)
+    const char *why = t->away > 0 ? "no connection to the gateway, which is tried again" : t->hold;
+
+    if (o->held_us == 0 || now - o->held_us < HOLD_SAID_US || strcmp(o->held, why) == 0)
         return;
-    snprintf(o->held, sizeof(o->held), "%s", t->hold);
-    if (t->hold[0] != '\0')
-        outlet_say(o, "waiting: the gateway holds this connector (%s)", t->hold);
+    snprintf(o->held, sizeof(o->held), "%s", why);
+    if (why[0] != '\0')
+        outlet_say(o, "waiting: %s%s", t->away > 0 ? "" : "the gateway holds this connector: ", why);
 }
 
 /* What has to be done now and then: cheap to call often. */
@@ -334,6 +336,7 @@ outlet_tally(const struct outlet *o, struct tally *ret)
         ret->nacked += info.nacked;
         ret->left += info.unanswered;
         ret->left_bytes += info.unanswered_bytes;
+        ret->away += info.connected ? 0 : 1;
         if (ret->hold[0] == '\0')
             snprintf(ret->hold, sizeof(ret->hold), "%s", info.hold);
     }

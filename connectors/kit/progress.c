@@ -29,11 +29,11 @@ progress_tick(struct progress *p, const struct tally *t, int64_t now_us)
     if (p->out == NULL || now_us - p->last_us < PERIOD_US)
         return;
     seconds = (double)(now_us - p->last_us) / 1e6;
-    fprintf(p->out, "%spushed %" PRIu64 ", acked %" PRIu64 ", nacked %" PRIu64 ", %s; %.0f/s, %s/s%s%s%s",
+    fprintf(p->out, "%spushed %" PRIu64 ", acked %" PRIu64 ", nacked %" PRIu64 ", %s; %.0f/s, %s/s%s%s%s%s",
             p->renew ? "\r\033[K" : "", t->pushed, t->acked, t->nacked, size_print(t->bytes, bytes, sizeof(bytes)),
             (double)(t->acked - p->last_acked) / seconds,
             size_print((uint64_t)((double)(answered - p->last_bytes) / seconds), rate, sizeof(rate)),
-            t->hold[0] != '\0' ? "; held: " : "", t->hold, p->renew ? "" : "\n");
+            t->away > 0 ? "; no connection" : "", t->hold[0] != '\0' ? "; held: " : "", t->hold, p->renew ? "" : "\n");
     fflush(p->out);
     p->open = p->renew;
     p->last_us = now_us;

@@ -15,6 +15,7 @@ struct tally {
     uint64_t dead;          /* of those: kept by the gateway as dead letters */
     uint64_t nacked;        /* refused */
     uint64_t left, left_bytes; /* not answered yet */
+    uint64_t away;          /* handles without a connection now */
     char     hold[96];      /* why the gateway gives no credit; "" if it does */
 };
 

@@ -11,8 +11,10 @@
 #include "err.h"
 #include "paths.h"
 
-/* What the library holds back for each handle, unless a file is larger. */
-#define QUEUE_BYTES (UINT64_C(64) << 20)
+/* What the library keeps unanswered, at most: for all handles together, for one, and where one body is larger. */
+#define QUEUE_ALL (UINT64_C(256) << 20)
+#define QUEUE_ONE (UINT64_C(64) << 20)
+#define QUEUE_BODY (UINT64_C(1) << 30)
 
 struct run {
     const struct file_options *opt;
@@ -116,7 +118,7 @@ send_all(struct run *r, struct err *err)
         return exits_of(err);
     if (r->skipped == 0 && t.nacked == 0)
         return EXITS_OK;
-    err_set(err, ERR_FULL, 0, "%llu files were not pushed, %llu bundles were refused: see above",
+    err_set(err, ERR_FULL, 0, "files not pushed: %llu, bundles refused: %llu; each is named above",
             (unsigned long long)r->skipped, (unsigned long long)t.nacked);
     return EXITS_REFUSED;
 }
@@ -164,13 +166,25 @@ plan(struct run *r, struct err *err)
     return 0;
 }
 
+static size_t
+queue_bytes(const struct run *r)
+{
+    uint64_t largest = r->opt->size > r->paths.largest ? r->opt->size : r->paths.largest;
+    uint64_t share = QUEUE_ALL / r->opt->handles;
+
+    if (share > QUEUE_ONE)
+        share = QUEUE_ONE;
+    if (largest > QUEUE_BODY)
+        largest = QUEUE_BODY; /* such a file is refused by itself */
+    return (size_t)(largest > share ? largest : share);
+}
+
 static enum exits
 with_outlet(struct run *r, FILE *out, FILE *say, struct err *err)
 {
-    uint64_t largest = r->opt->size > r->paths.largest ? r->opt->size : r->paths.largest;
     struct outlet_options to = {.program = "stix-file", .agent = "stix-file/0.1", .id = r->opt->id,
                                 .endpoint = r->opt->endpoint, .handles = r->opt->handles,
-                                .queue_bytes = (size_t)(largest > QUEUE_BYTES ? largest : QUEUE_BYTES),
+                                .queue_bytes = queue_bytes(r),
                                 .progress = r->opt->progress, .say = say, .name = name_bundle, .ctx = r};
     enum exits status;
 

@@ -1,7 +1,7 @@
 /* run.h - push files, or made-up bodies, and say what became of them.
  *
- * Memory: the paths (paths.h), for each handle at most its queue_bytes of unanswered bodies (64 MiB, or the largest
- * file if that is more), and one body on its way there. */
+ * Memory: the paths (paths.h), what is unanswered (all handles together 256 MiB at most, one handle 64 MiB; or, where
+ * that is more, the largest body once for each handle, of at most 1 GiB), and one body on its way there. */
 #ifndef STIX_FILE_RUN_H
 #define STIX_FILE_RUN_H
 
