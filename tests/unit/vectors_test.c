@@ -13,6 +13,7 @@
 #include "vectors.h"
 #include "wire.h"
 #include "wire_same.h"
+#include "wire_table.h"
 
 static int
 setup(void **state)
@@ -244,6 +245,78 @@ the_document_shows_the_exchange_as_it_is_in_the_vectors(void **state)
     free(document);
 }
 
+/* The section of one message: from behind its heading to the next heading.  The caller frees it. */
+static char *
+section_of(const char *document, const struct wire_message_row *row)
+{
+    char heading[64];
+    const char *op = row->op < 0 ? "" : wire_field_table[WIRE_F_OP].words[row->op];
+
+    snprintf(heading, sizeof(heading), "\n### %s%s%s\n", row->name, row->op < 0 ? "" : " ", op);
+    const char *at = behind(document, heading);
+    const char *end = strstr(at, "\n## ");
+    const char *next = strstr(at, "\n### ");
+    if (next != NULL && (end == NULL || next < end))
+        end = next;
+    assert_non_null(end);
+    return strndup(at, (size_t)(end - at));
+}
+
+static void
+check_fields(const char *section, const struct wire_message_row *row)
+{
+    char cell[64];
+
+    for (unsigned f = 0; f < WIRE_FIELDS; f++) {
+        snprintf(cell, sizeof(cell), "\n| `%s` | ", wire_field_table[f].name);
+        const char *at = strstr(section, cell);
+        if ((at != NULL) != (row->allowed >> f & 1U))
+            fail_msg("docs/protocol.md, %s: field %s", row->name, wire_field_table[f].name);
+        if (at == NULL)
+            continue;
+        const char *required = strstr(at + strlen(cell), " | ");
+        assert_non_null(required);
+        if (strncmp(required, row->required >> f & 1U ? " | yes | " : " | no | ", 8) != 0)
+            fail_msg("docs/protocol.md, %s: is %s required?", row->name, wire_field_table[f].name);
+    }
+}
+
+static void
+the_document_lists_the_fields_of_each_message_as_the_codec_knows_them(void **state)
+{
+    size_t len;
+    char *document = (char *)vectors_file("docs/protocol.md", &len);
+
+    (void)state;
+    for (const struct wire_message_row *row = wire_message_table; row->name != NULL; row++) {
+        char *section = section_of(document, row);
+        assert_non_null(section);
+        check_fields(section, row);
+        free(section);
+    }
+    free(document);
+}
+
+static void
+the_document_explains_each_reason_each_hold_and_each_code(void **state)
+{
+    size_t len;
+    char *document = (char *)vectors_file("docs/protocol.md", &len);
+    const char *section = behind(document, "\n## 5. ");
+    char row[64];
+
+    (void)state;
+    for (enum wire_reason r = WIRE_R_UNROUTABLE; r < WIRE_REASONS; r++) {
+        snprintf(row, sizeof(row), "\n| `%s` | ", wire_reason_name(r));
+        behind(section, row);
+    }
+    for (unsigned hold = 1; hold < WIRE_HOLD_ALL; hold <<= 1) {
+        snprintf(row, sizeof(row), "\n| `%s` | ", wire_hold_name((enum wire_hold)hold));
+        behind(section, row);
+    }
+    free(document);
+}
+
 int
 main(void)
 {
@@ -255,6 +328,8 @@ main(void)
         cmocka_unit_test(no_vector_is_taken_from_the_other_side),
         cmocka_unit_test(the_exchange_is_encoded_to_the_very_same_bytes),
         cmocka_unit_test(the_document_shows_the_exchange_as_it_is_in_the_vectors),
+        cmocka_unit_test(the_document_lists_the_fields_of_each_message_as_the_codec_knows_them),
+        cmocka_unit_test(the_document_explains_each_reason_each_hold_and_each_code),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
