@@ -228,6 +228,7 @@ $(call unit,settings_test,$(SETTINGS_SRC) common/duration.c common/duration_read
 $(call unit,state_test,$(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c,sqlite3)
 $(call unit,client_session_test,$(SESSION_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
 $(call unit,client_push_test,tests/unit/client_gateway.c $(CLIENT_SRC),zmq msgpack)
+$(call unit,client_handle_test,tests/unit/client_gateway.c $(CLIENT_SRC),zmq msgpack)
 $(call unit,kev_http_test,tests/unit/sluice_double.c tests/unit/tiny_http.c $(KEV_SRC),curl jansson crypto)
 $(call unit,kev_test,tests/unit/sluice_double.c $(KEV_SRC),curl jansson crypto)
 $(call unit,stixfile_test,tests/unit/sluice_double.c $(FILE_SRC),)
@@ -247,7 +248,8 @@ WORLD_SRC := \
 
 # Tests that are scripts; they print TAP.
 SYSTEM_SCRIPTS := \
-    tests/system/broker_test.sh
+    tests/system/broker_test.sh \
+    tests/system/client_abi_test.sh
 
 # Fuzz targets: $(call fuzz,NAME,MORE SOURCES,LIBRARIES)
 $(call fuzz,settings_fuzz,$(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)

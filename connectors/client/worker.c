@@ -20,13 +20,14 @@ enum {
 };
 
 static const int64_t reopen_us = 1000000; /* between tries to make a socket, when the system has none to give */
+static const int64_t back_us = 3000000;   /* how long ZeroMQ may take to reconnect; several tries, at 100 ms and more */
 
 struct worker {
     pthread_t       thread;
     struct desk    *desk;    /* borrowed */
     struct session *session; /* owned */
     struct link    *link;    /* owned */
-    int64_t         reopen_at; /* INT64_MAX: the link has its socket */
+    int64_t         reopen_at; /* when the link gets a new socket; INT64_MAX: it has a good one */
     uint64_t        garbage; /* of this, how much was told */
     struct desk_request request; /* waits for the session to be ready for it */
     bool            requested;
@@ -83,6 +84,12 @@ collect_state(struct worker *w, struct desk_work *work)
         w->requested = true;
         w->request = work->request;
     }
+}
+
+/* The session may still be busy with an operation that nobody waits for any more. */
+static void
+begin_request(struct worker *w)
+{
     if (!w->requested)
         return;
     if (w->request.is_set ? session_state_set(w->session, &w->request.bytes, w->request.len, w->request.version)
@@ -126,6 +133,21 @@ reopen(struct worker *w, int64_t now)
         say(w, WIRE_LV_ERROR, err.text);
     }
     session_connection_reset(w->session, now);
+}
+
+/* ZeroMQ reconnects by itself, except where the peer spoke no ZMTP or sent too large a frame: there it gives the
+ * connection up for good, without a word.  So what was lost and is not back soon gets a new socket, once; that
+ * one goes on trying where there is simply nobody. */
+static void
+watch_link(struct worker *w, int64_t now)
+{
+    if (link_lost(w->link)) {
+        session_connection_reset(w->session, now);
+        if (w->reopen_at == INT64_MAX)
+            w->reopen_at = now + back_us;
+    }
+    if (link_up(w->link))
+        w->reopen_at = INT64_MAX;
 }
 
 /* false: there may be more. */
@@ -191,11 +213,11 @@ turn(struct worker *w)
     bool idle;
 
     idle = receive(w, now);
-    if (link_lost(w->link))
-        session_connection_reset(w->session, now);
+    watch_link(w, now);
     session_tick(w->session, now);
     if (session_wants_reset(w->session) || w->reopen_at <= now)
         reopen(w, now);
+    begin_request(w);
     idle &= send_out(w, now);
     tell_notes(w);
     report(w);
