@@ -1,0 +1,108 @@
+#!/bin/sh
+# The demo: does it prove what it says, and does it leave nothing, whichever way it ends?  Prints TAP.
+#
+# A demo and all that it starts carry a mark in their environment, so that what else runs here does not matter.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+export SLUICE_BUILD="${SLUICE_BUILD:-build}"
+work=$(mktemp -d) || exit 1
+mark="DEMO_MARK=$$-$(od -An -N4 -tx4 /dev/urandom | tr -d ' ')"
+number=0 pid=
+
+marked() { # pids of processes with the mark
+    grep -lzFx "$mark" /proc/[0-9]*/environ 2>/dev/null | cut -d / -f 3
+}
+
+end_all() { for p in $(marked); do kill -KILL "$p" 2>/dev/null; done; }
+trap 'end_all; rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM HUP
+
+result() { # STATUS NAME
+    # One that did not end as it should must not disturb the next.
+    end_all
+    wait "$pid" 2>/dev/null
+    number=$((number + 1))
+    if [ "$1" -eq 0 ]; then
+        echo "ok $number - $2"
+    else
+        echo "not ok $number - $2"
+        sed 's/^/# /' "$work/out"
+    fi
+}
+
+# Start a demo in a process group of its own, as a terminal would; background jobs of a script ignore SIGINT otherwise.
+start() { # VARIABLES...
+    rm -rf "$work/tmp" "$work/home"
+    mkdir "$work/tmp" "$work/home"
+    ls -A >"$work/files"
+    : >"$work/out" # now: what the one before said must not be read as this one's
+    env --default-signal=INT,TERM,HUP "$mark" "TMPDIR=$work/tmp" "HOME=$work/home" "$@" setsid packaging/demo \
+        >>"$work/out" 2>&1 </dev/null &
+    pid=$!
+}
+
+# Wait until it says something; 60 s are plenty.
+says() { # TEXT
+    tenths=0
+    until grep -q -e "$1" "$work/out"; do
+        tenths=$((tenths + 1))
+        if [ "$tenths" -gt 600 ] || ! kill -0 "$pid" 2>/dev/null; then
+            echo "# it never said: $1" >>"$work/out"
+            return 1
+        fi
+        sleep 0.1
+    done
+}
+
+# Whatever is left gets no time to end by itself: the demo has said that all is gone.
+nothing_is_left() {
+    left=$(marked)
+    [ -z "$left" ] || { echo "# processes are left: $(ps -o pid,args -p "$(echo $left | tr ' ' ,)")" >>"$work/out"; end_all; return 1; }
+    for port in $(grep -oE '127\.0\.0\.1:[0-9]+' "$work/out" | cut -d : -f 2 | sort -u); do
+        [ "$port" -eq 0 ] || ! ss -ltnH "sport = :$port" | grep . || { echo "# port $port still listens" >>"$work/out"; return 1; }
+    done
+    [ -z "$(find "$work/tmp" "$work/home" -mindepth 1)" ] ||
+        { echo "# files are left: $(find "$work/tmp" "$work/home" -mindepth 1 | head)" >>"$work/out"; return 1; }
+    ls -A | cmp -s - "$work/files" || { echo "# the checkout has other files than before" >>"$work/out"; return 1; }
+}
+
+ends_with() { # STATUS
+    wait "$pid"
+    status=$?
+    [ "$status" -eq "$1" ] || { echo "# it ended with $status, not $1" >>"$work/out"; return 1; }
+}
+
+shared=${SLUICE_SHARED:-../shared}
+feed=$shared/data/known_exploited_vulnerabilities.json count=1404
+[ -r "$feed" ] || feed=connectors/cisa-kev/sample.json count=$(grep -c '"cveID"' connectors/cisa-kev/sample.json)
+
+echo 1..9
+start ONCE=1 "FEED=$feed"
+ends_with 0 && nothing_is_left
+result $? 'a demo that runs once leaves nothing'
+[ "$(grep -cE "^(pushed by|confirmed to|in the queue).* $count bundles" "$work/out")" -eq 3 ] &&
+    [ "$(awk '/^(pushed by|in the queue)/ { print $(NF - 1) }' "$work/out" | sort -u | wc -l)" -eq 1 ]
+result $? 'as many bundles and bytes are in the queue as were pushed and confirmed'
+
+start ONCE= "FEED=$feed"
+says 'until Ctrl-C' && [ -n "$(marked)" ] && kill -s INT -- "-$pid" && ends_with 130 && nothing_is_left
+result $? 'Ctrl-C while it stays up leaves nothing'
+start ONCE= "FEED=$feed"
+says 'A RabbitMQ of its own' && sleep 1 && kill -s INT -- "-$pid" && ends_with 130 && nothing_is_left
+result $? 'Ctrl-C while RabbitMQ starts leaves nothing'
+start ONCE= "FEED=$feed"
+says '== The connector' && kill -s INT -- "-$pid" && ends_with 130 && nothing_is_left
+result $? 'Ctrl-C while the connector runs leaves nothing'
+start ONCE= "FEED=$feed"
+says '== The gateway' && kill -TERM "$pid" && ends_with 143 && nothing_is_left
+result $? 'SIGTERM to the demo alone leaves nothing'
+start ONCE= "FEED=$feed"
+says 'until Ctrl-C' && kill -HUP "$pid" && ends_with 129 && nothing_is_left
+result $? 'a closed terminal leaves nothing'
+start ONCE=1 "FEED=$work/no-such-feed.json"
+wait "$pid"
+[ $? -ne 0 ] && grep -q no-such-feed "$work/out" && nothing_is_left
+result $? 'a feed that is not there is named, and nothing is left'
+start ONCE=1 "RABBITMQ_BIN=$work/nowhere"
+ends_with 1 && grep -q 'make deps' "$work/out" && nothing_is_left
+result $? 'without RabbitMQ it says what to do, and leaves nothing'
