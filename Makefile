@@ -152,24 +152,15 @@ STATE_SRC := \
     gateway/store/state_file.c
 GATEWAY_SRC := \
     $(CORE_SRC) \
+    $(BROKER_SRC) \
+    $(SETTINGS_SRC) \
+    $(STATE_SRC) \
     gateway/bodies.c \
-    gateway/broker/dial.c \
-    gateway/broker/link.c \
-    gateway/broker/outbox.c \
-    gateway/broker/publisher.c \
-    gateway/broker/send.c \
-    gateway/broker/session.c \
-    gateway/broker/target.c \
-    gateway/broker/verify.c \
-    gateway/broker/watchdog.c \
-    gateway/broker/window.c \
     gateway/doors/router.c \
     gateway/loop.c \
     gateway/main.c \
     gateway/plan.c \
-    $(SETTINGS_SRC) \
     gateway/states.c \
-    $(STATE_SRC) \
     gateway/targets.c \
     common/clock.c \
     common/duration.c \
@@ -180,10 +171,8 @@ GATEWAY_SRC := \
     common/size.c \
     common/text.c \
     $(WIRE_SRC)
-ifneq ($(GATEWAY_SRC),)
 GATEWAY := $(B)/sluiced
 $(call program,sluiced,$(GATEWAY_SRC),zmq rabbitmq msgpack config sqlite3)
-endif
 
 # Connectors: $(call connector,NAME,SOURCES,LIBRARIES)
 KIT_SRC := \
@@ -249,9 +238,11 @@ WORLD_SRC := \
 # Tests that are scripts; they print TAP.
 SYSTEM_SCRIPTS := \
     tests/system/broker_test.sh \
-    tests/system/client_abi_test.sh
+    tests/system/client_abi_test.sh \
+    tests/system/demo_test.sh
 
 # Fuzz targets: $(call fuzz,NAME,MORE SOURCES,LIBRARIES)
+$(call fuzz,kev_fuzz,$(KEV_SRC:connectors/cisa-kev/run.c=) tests/unit/sluice_double.c,curl jansson crypto)
 $(call fuzz,settings_fuzz,$(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
 $(call fuzz,wire_fuzz,common/text.c $(WIRE_SRC),msgpack)
 
@@ -259,9 +250,7 @@ $(call fuzz,wire_fuzz,common/text.c $(WIRE_SRC),msgpack)
 $(call bench,wire,common/clock.c common/err.c common/text.c $(WIRE_SRC),msgpack)
 
 # --- The usual targets ------------------------------------------------------------------------------------------------
-ifneq ($(CLIENT_SRC),)
 LIBRARY := $(B)/libsluice.a $(B)/libsluice.so
-endif
 
 all: $(GATEWAY) $(LIBRARY) $(CONNECTORS)
 .DEFAULT_GOAL := all
