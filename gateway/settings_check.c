@@ -34,8 +34,9 @@ default_exchange(struct settings_target *t, struct err *err)
     if (t->queue[0] == '\0')
         return copy_text(&t->queue, t->routing_key, err);
     if (strcmp(t->routing_key, t->queue) != 0)
-        return err_set(err, ERR_CONFIG, 0, "the default exchange delivers to the queue named by routing_key, which is not "
-                       "queue: write one of them only, or an exchange");
+        return err_set(err, ERR_CONFIG, 0,
+                       "the default exchange delivers to the queue named by routing_key, which is not queue: write "
+                       "one of them only, or an exchange");
     return 0;
 }
 
@@ -47,7 +48,8 @@ settings_target_check(struct settings_target *t, struct err *err)
     if (t->declare && t->queue[0] == '\0')
         return err_set(err, ERR_CONFIG, 0, "declare needs a queue to declare: write queue = \"...\";");
     if (t->declare && strncmp(t->queue, "amq.", 4) == 0)
-        return err_set(err, ERR_CONFIG, 0, "RabbitMQ keeps queue names that begin with \"amq.\" to itself: choose another, "
+        return err_set(err, ERR_CONFIG, 0,
+                       "RabbitMQ keeps queue names that begin with \"amq.\" to itself: choose another, "
                        "or declare = false");
     return 0;
 }
@@ -66,7 +68,7 @@ is_port(const char *port)
     size_t len = strlen(port);
 
     return strcmp(port, "*") == 0 ||
-           (len >= 1 && len <= 5 && strspn(port, "0123456789") == len && atoi(port) <= 65535);
+           (len >= 1 && len <= 5 && strspn(port, "0123456789") == len && strtol(port, NULL, 10) <= 65535);
 }
 
 /* There is no authentication yet: whoever reaches the door may push as any connector. */
@@ -86,8 +88,9 @@ check_tcp(struct settings_draft *d, const char *rest, struct err *err)
         return copy_text(&d->s->door.endpoint, fixed, err);
     }
     if (!is_loopback(host) || (size_t)(colon - rest) >= sizeof(host))
-        return settings_blame_key(d, "door.endpoint", err, "\"%s\" is not loopback, and connectors are not authenticated "
-                                  "yet: write tcp://127.0.0.1:PORT or ipc:///PATH, and an SSH tunnel or VPN for others",
+        return settings_blame_key(d, "door.endpoint", err,
+                                  "\"%s\" is not loopback, and connectors are not authenticated yet: write "
+                                  "tcp://127.0.0.1:PORT or ipc:///PATH, and an SSH tunnel or VPN for others",
                                   settings_show(host, shown));
     return 0;
 }
@@ -102,13 +105,15 @@ check_endpoint(struct settings_draft *d, struct err *err)
     if (strncmp(endpoint, "tcp://", 6) == 0)
         return check_tcp(d, endpoint + 6, err);
     if (strncmp(endpoint, "ipc://", 6) != 0)
-        return settings_blame_key(d, "door.endpoint", err, "\"%s\" is neither tcp:// nor ipc://: write tcp://127.0.0.1:7117",
+        return settings_blame_key(d, "door.endpoint", err,
+                                  "\"%s\" is neither tcp:// nor ipc://: write tcp://127.0.0.1:7117",
                                   settings_show(endpoint, shown));
     if (endpoint[6] != '/')
         return settings_blame_key(d, "door.endpoint", err, "the path is not absolute: write ipc:///run/sluice/door");
     if (strlen(endpoint + 6) > most)
-        return settings_blame_key(d, "door.endpoint", err, "the path has %zu bytes, and a socket's has at most %zu: "
-                                  "choose a shorter one", strlen(endpoint + 6), most);
+        return settings_blame_key(d, "door.endpoint", err,
+                                  "the path has %zu bytes, and a socket's has at most %zu: choose a shorter one",
+                                  strlen(endpoint + 6), most);
     return 0;
 }
 
@@ -142,8 +147,9 @@ check_tls(struct settings_draft *d, struct err *err)
     if (!s->broker.tls && lonely != NULL)
         return settings_blame_key(d, lonely, err, "it is set, but tls is off: write tls = true; or remove it");
     if (s->broker.tls && s->broker.ca_file == NULL)
-        return settings_blame_key(d, "broker.tls", err, "without ca_file nobody vouches for the broker: write "
-                                  "ca_file = \"/etc/ssl/certs/ca-certificates.crt\"; or your own authority's file");
+        return settings_blame_key(d, "broker.tls", err,
+                                  "without ca_file nobody vouches for the broker: write ca_file = "
+                                  "\"/etc/ssl/certs/ca-certificates.crt\"; or your own authority's file");
     if ((s->broker.cert_file == NULL) != (s->broker.key_file == NULL))
         return settings_blame_key(d, s->broker.key_file == NULL ? "broker.cert_file" : "broker.key_file", err,
                                   "cert_file and key_file go together: write both or neither");
@@ -162,7 +168,8 @@ check_password(struct settings_draft *d, struct err *err)
 
     if (variable && strcmp(d->where[settings_key_index("broker.password_file")], "SLUICE_BROKER_PASSWORD_FILE") == 0 &&
         s->broker.password_file != NULL)
-        return settings_blame_key(d, "broker.password", err, "SLUICE_BROKER_PASSWORD_FILE is set too: unset one of them");
+        return settings_blame_key(d, "broker.password", err,
+                                  "SLUICE_BROKER_PASSWORD_FILE is set too: unset one of them");
     if (variable) {
         free(s->broker.password_file); /* the environment goes before the file */
         s->broker.password_file = NULL;
@@ -170,8 +177,9 @@ check_password(struct settings_draft *d, struct err *err)
     if (s->broker.password_file != NULL)
         return settings_password_read(d, err);
     if (!variable && strcmp(s->broker.user, "guest") != 0)
-        return settings_blame_key(d, "broker.user", err, "there is no password for it: write password_file = \"...\"; or "
-                                  "set SLUICE_BROKER_PASSWORD_FILE");
+        return settings_blame_key(d, "broker.user", err,
+                                  "there is no password for it: write password_file = \"...\"; or set "
+                                  "SLUICE_BROKER_PASSWORD_FILE");
     return 0;
 }
 
@@ -192,7 +200,9 @@ check_broker(struct settings_draft *d, struct err *err)
         const char *blamed = settings_given(d, "broker.retry_min") ? "broker.retry_min" : "broker.retry_max";
         settings_amount(SETTINGS_DURATION, (uint64_t)s->broker.retry_min_us, min, sizeof(min));
         settings_amount(SETTINGS_DURATION, (uint64_t)s->broker.retry_max_us, max, sizeof(max));
-        return settings_blame_key(d, blamed, err, "retry_min (%s) is above retry_max (%s): change one of them", min, max);
+        return settings_blame_key(d, blamed, err,
+                                  "retry_min (%s) is above retry_max (%s): change one of them",
+                                  min, max);
     }
     return check_tls(d, err) != 0 ? -1 : check_password(d, err);
 }
@@ -212,8 +222,9 @@ check_memory(struct settings_draft *d, struct err *err)
         return 0;
     settings_amount(SETTINGS_SIZE, s->memory.limit, limit, sizeof(limit));
     settings_amount(SETTINGS_SIZE, quarter, largest, sizeof(largest));
-    return settings_blame_key(d, "memory.max_bundle", err, "it is above a quarter of memory.limit (%s): write at most \"%s\", "
-                              "or raise the limit", limit, largest);
+    return settings_blame_key(d, "memory.max_bundle", err,
+                              "it is above a quarter of memory.limit (%s): write at most \"%s\", or raise the limit",
+                              limit, largest);
 }
 
 /* The first key of default_target that was given; NULL: none was. */
@@ -239,13 +250,14 @@ check_unknown(struct settings_draft *d, struct err *err)
 
     s->has_default_target = key != NULL;
     if (s->accept_unknown && key == NULL)
-        return settings_blame_key(d, "accept_unknown", err, "nothing says where their messages go: write "
-                                  "default_target = { queue = \"...\"; };");
+        return settings_blame_key(d, "accept_unknown", err,
+                                  "nothing says where their messages go: write default_target = { queue = \"...\"; };");
     if (key == NULL)
         return 0;
     /* accept_unknown = false is a decision; saying nothing of it is more likely forgotten. */
     if (!s->accept_unknown && !settings_given(d, "accept_unknown"))
-        return settings_blame_key(d, key, err, "it serves connectors that are not listed, and they are refused: write "
+        return settings_blame_key(d, key, err,
+                                  "it serves connectors that are not listed, and they are refused: write "
                                   "accept_unknown = true; (or false, to keep the two for later)");
     if (settings_target_check(&s->default_target, &why) != 0)
         return why.code == ERR_NOMEM ? err_set(err, ERR_NOMEM, 0, "settings")

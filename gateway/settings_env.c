@@ -48,7 +48,8 @@ unknown(const char *name, struct err *err)
     if (settings_distance(name, best) <= 2)
         return settings_blame("", shown, err, "there is no such setting; did you mean %s?", best);
     if (meant)
-        return settings_blame("", shown, err, "there is no such setting: unset it (docs/configuration.md has them all)");
+        return settings_blame("", shown, err,
+                              "there is no such setting: unset it (docs/configuration.md has them all)");
     return 0;
 }
 

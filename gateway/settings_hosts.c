@@ -13,8 +13,10 @@ refuse(const char *text, const char *why, struct err *err)
 {
     char shown[SETTINGS_SHOWN_MAX];
 
-    return err_set(err, ERR_CONFIG, 0, "\"%s\": %s: write host or host:port, such as \"127.0.0.1:5672\" or \"[::1]:5672\"",
-                   settings_show(text, shown), why);
+    err_set(err, ERR_CONFIG, 0,
+            "\"%s\": %s: write host or host:port, such as \"127.0.0.1:5672\" or \"[::1]:5672\"",
+            settings_show(text, shown), why);
+    return -1;
 }
 
 static bool
@@ -36,7 +38,7 @@ parse_port(const char *text, int *ret)
         return 0;
     if (text[0] != ':' || text[1] == '\0' || strlen(text) > 6 || strspn(text + 1, "0123456789") != strlen(text + 1))
         return -1;
-    *ret = atoi(text + 1);
+    *ret = (int)strtol(text + 1, NULL, 10);
     return *ret >= 1 && *ret <= 65535 ? 0 : -1;
 }
 
@@ -50,7 +52,7 @@ parse_host(char *text, const char **ret_host, int *ret_port, struct err *err)
 
     if (strlen(text) >= sizeof(whole))
         return refuse(text, "the name is too long", err);
-    strcpy(whole, text);
+    memcpy(whole, text, strlen(text) + 1); /* for errors: text is cut */
     if (text[0] == '[') {
         rest = strchr(text, ']');
         if (rest == NULL)

@@ -272,7 +272,8 @@ read_connector(const struct reading *r, config_setting_t *at, struct settings_co
     g.keys = settings_connector_keys(&g.n);
     where(r, at, place);
     if (!config_setting_is_group(at))
-        return settings_blame(place, "connectors", r->err, "found %s, expected a group: write { id = \"...\"; queue = \"...\"; }",
+        return settings_blame(place, "connectors", r->err,
+                              "found %s, expected a group: write { id = \"...\"; queue = \"...\"; }",
                               config_setting_get_string(at) != NULL ? "a text" : "something else");
     for (size_t i = 0; i < g.n; i++) {
         if (g.keys[i].def != NULL && settings_value_set(c, &g.keys[i], g.keys[i].def, r->err) != 0)
@@ -379,8 +380,9 @@ unknown_top(const struct reading *r, const config_setting_t *at)
         return settings_blame(place, shown, r->err, "there is no such section or key; did you mean \"%s\"?", best);
     if (other != NULL)
         return settings_blame(place, shown, r->err, "there is no such section; did you mean %s?", other);
-    return settings_blame(place, shown, r->err, "there is no such section; there are door, broker, memory, state, log, "
-                          "stop, accept_unknown, default_target, connectors");
+    return settings_blame(place, shown, r->err,
+                          "there is no such section; there are door, broker, memory, state, log, stop, "
+                          "accept_unknown, default_target, connectors");
 }
 
 static int
@@ -423,12 +425,13 @@ not_read(const struct reading *r, const config_t *config)
 {
     const char *file = config_error_file(config) == NULL ? r->path : config_error_file(config);
     const char *what = config_error_text(config) == NULL ? "it cannot be read" : config_error_text(config);
-    bool        twice = strstr(what, "duplicate") != NULL;
+    const char *advice = "look here and one line above for a missing ';', quote or bracket";
     size_t      len = strlen(file);
 
-    return err_set(r->err, ERR_CONFIG, 0, "%s:%d: %s: %s", len > 64 ? file + len - 64 : file, config_error_line(config), what,
-                   twice ? "this key or section stands above already: join the two"
-                         : "look here and one line above for a missing ';', quote or bracket");
+    if (strstr(what, "duplicate") != NULL)
+        advice = "this key or section stands above already: join the two";
+    return err_set(r->err, ERR_CONFIG, 0, "%s:%d: %s: %s", len > 64 ? file + len - 64 : file,
+                   config_error_line(config), what, advice);
 }
 
 /* Parse text and walk it.  Includes are taken from the folder of path, where settings_scan has seen them. */
@@ -461,7 +464,9 @@ settings_read(struct settings_draft *d, const char *path, struct err *err)
     char          *text = settings_file_text(path, SETTINGS_FILE_MAX, false, &len, &why);
 
     if (text == NULL)
-        return err_set(err, why.code, 0, "configuration %s: %s", text_show(path, strlen(path), shown, sizeof(shown)), why.text);
+        return err_set(err, why.code, 0,
+                       "configuration %s: %s",
+                       text_show(path, strlen(path), shown, sizeof(shown)), why.text);
     int rc = settings_scan(path, text, len, err);
     if (rc == 0)
         rc = parse(&r, text);

@@ -117,6 +117,18 @@ count_digits(const struct cursor *c, bool hex)
     return n;
 }
 
+/* Do these digits go on as a float? */
+static bool
+is_float(const struct cursor *c)
+{
+    char exponent = peek(c, 1);
+
+    if (peek(c, 0) == '.')
+        return true;
+    return (peek(c, 0) == 'e' || peek(c, 0) == 'E') &&
+           (isdigit((unsigned char)exponent) || exponent == '-' || exponent == '+');
+}
+
 static int
 scan_number(struct cursor *c)
 {
@@ -131,11 +143,11 @@ scan_number(struct cursor *c)
     unsigned long long value = digits(c->at, n, hex ? 16 : 10);
     c->at += n;
     /* A float or a long number is read right, or refused later by its type and range. */
-    bool real = !hex && (peek(c, 0) == '.' || ((peek(c, 0) == 'e' || peek(c, 0) == 'E') &&
-                                               (isdigit((unsigned char)peek(c, 1)) || peek(c, 1) == '-' || peek(c, 1) == '+')));
-    if (value > (peek(c, 0) == 'L' ? (unsigned long long)INT64_MAX : INT_MAX) && !real)
-        return refuse(c, "the number is larger than 2147483647: write sizes and durations as texts with a unit, "
-                         "such as \"3GB\" or \"30s\"");
+    unsigned long long most = peek(c, 0) == 'L' ? (unsigned long long)INT64_MAX : INT_MAX;
+    if (value > most && (hex || !is_float(c)))
+        return refuse(c,
+                      "the number is larger than 2147483647: write sizes and durations as texts with a unit, such as "
+                      "\"3GB\" or \"30s\"");
     if (n == 0 && peek(c, 0) == '.')
         c->at++;
     return 0;
@@ -205,8 +217,9 @@ scan_include(struct cursor *c)
     name = c->at + 1;
     quote = memchr(name, '"', (size_t)(c->end - name));
     if (quote == NULL || !include_name_ok(name, (size_t)(quote - name)))
-        return refuse(c, "@include: only files in the folder of the configuration, or below it: write a relative "
-                         "name without \"..\"");
+        return refuse(c,
+                      "@include: only files in the folder of the configuration, or below it: write a relative name "
+                      "without \"..\"");
     if (c->depth == INCLUDE_DEPTH || c->scan->files++ == INCLUDE_FILES)
         return refuse(c, "@include: too many, or a file that includes itself: at most 64 files, 8 deep");
     c->at = quote + 1;

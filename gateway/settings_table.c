@@ -35,17 +35,17 @@ static const char *const log_levels[] = {
 static const char *const formats[] = {"raw", NULL};
 
 /* Where messages go: the same keys in default_target and in each connector. */
-#define TARGET(prefix, base)                                                                              \
-    {prefix "exchange", SETTINGS_TEXT, (base) + offsetof(struct settings_target, exchange), "", 0,        \
-     SETTINGS_SHORT_MAX, NULL, false, "exchange to publish to; empty is the default exchange"},           \
-    {prefix "routing_key", SETTINGS_TEXT, (base) + offsetof(struct settings_target, routing_key), "", 0,  \
-     SETTINGS_SHORT_MAX, NULL, false, "routing key; with the default exchange the same as queue"},        \
-    {prefix "queue", SETTINGS_TEXT, (base) + offsetof(struct settings_target, queue), "", 0,              \
-     SETTINGS_SHORT_MAX, NULL, false, "queue that must be there and durable; empty is not verified"},     \
-    {prefix "format", SETTINGS_TEXT, (base) + offsetof(struct settings_target, format), "raw", 1,         \
-     SETTINGS_SHORT_MAX, formats, false, "how a bundle becomes messages: raw is one message, as it came"}, \
-    {prefix "declare", SETTINGS_FLAG, (base) + offsetof(struct settings_target, declare), "false", 0, 1,  \
-     NULL, false, "create queue, exchange and binding where they are missing"}
+#define OF(field, base) ((base) + offsetof(struct settings_target, field))
+#define NAME(name, field, base, meaning) \
+    {name, SETTINGS_TEXT, OF(field, base), "", 0, SETTINGS_SHORT_MAX, NULL, false, meaning}
+#define TARGET(prefix, base)                                                                                   \
+    NAME(prefix "exchange", exchange, base, "exchange to publish to; empty is the default exchange"),          \
+    NAME(prefix "routing_key", routing_key, base, "routing key; with the default exchange the same as queue"), \
+    NAME(prefix "queue", queue, base, "queue that must be there and durable; empty is not verified"),          \
+    {prefix "format", SETTINGS_TEXT, OF(format, base), "raw", 1, SETTINGS_SHORT_MAX, formats, false,           \
+     "how a bundle becomes messages: raw is one message, as it came"},                                         \
+    {prefix "declare", SETTINGS_FLAG, OF(declare, base), "false", 0, 1, NULL, false,                           \
+     "create queue, exchange and binding where they are missing"}
 
 static const struct settings_key keys[] = {
     TEXT("door.endpoint", door.endpoint, "tcp://127.0.0.1:7117", 1, SETTINGS_PATH_MAX,
@@ -78,7 +78,8 @@ static const struct settings_key keys[] = {
     DURATION("broker.hung_after", broker.hung_us, "45s", 100 * MS, 60 * M,
              "a connection that stands still this long is cut"),
     DURATION("broker.retry_min", broker.retry_min_us, "100ms", 10 * MS, M, "first wait before connecting again"),
-    DURATION("broker.retry_max", broker.retry_max_us, "30s", 10 * MS, 60 * M, "longest such wait; it doubles up to this"),
+    DURATION("broker.retry_max", broker.retry_max_us, "30s", 10 * MS, 60 * M,
+             "longest such wait; it doubles up to this"),
 
     SIZE("memory.limit", memory.limit, "256MiB", MIB, 1024 * GIB, "bytes of bundles that may be in memory, unanswered"),
     SIZE("memory.max_bundle", memory.max_bundle, NULL, KIB, 512 * MIB,

@@ -70,11 +70,15 @@ fail(const struct state_db *db, int rc, struct err *err)
         return err_set(err, ERR_FULL, 0, "%.100s: the disk is full: free space there; nothing was changed", db->path);
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-        return err_set(err, ERR_CONFIG, 0, "%.100s is damaged: restore it from a backup, or move it away (with its -wal) to begin "
-                       "with empty states", db->path);
+        return err_set(err, ERR_CONFIG, 0,
+                       "%.100s is damaged: restore it from a backup, or move it away (with its -wal) to begin with "
+                       "empty states",
+                       db->path);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-        return err_set(err, ERR_CONFIG, 0, "%.100s is in use by another program, perhaps an open sqlite3: close that", db->path);
+        return err_set(err, ERR_CONFIG, 0,
+                       "%.100s is in use by another program, perhaps an open sqlite3: close that",
+                       db->path);
     case SQLITE_READONLY:
     case SQLITE_CANTOPEN:
     case SQLITE_PERM:
@@ -161,8 +165,10 @@ create(struct state_db *db, const char *dir, struct err *err)
     if (state_path(dir, "state.db-wal", side, err) != 0)
         return -1;
     if (stat(side, &st) == 0 && st.st_size > 0)
-        return err_set(err, ERR_CONFIG, 0, "%.100s is there, but the state.db that it belongs to is not: put that back, or remove "
-                       "this one too to begin with empty states", side);
+        return err_set(err, ERR_CONFIG, 0,
+                       "%.100s is there, but the state.db that it belongs to is not: put that back, or remove this "
+                       "one too to begin with empty states",
+                       side);
     if (state_path(dir, "state.db.new", path, err) != 0 || state_path(dir, "state.db.new-journal", side, err) != 0)
         return -1;
     unlink(path); /* what a crash left of an earlier attempt */
@@ -215,8 +221,10 @@ use_wal(struct state_db *db, struct err *err)
         ask(db, "PRAGMA journal_size_limit = 16777216", ignored, sizeof(ignored), err) != 0)
         return -1;
     if (strcmp(mode, "wal") != 0)
-        return err_set(err, ERR_IO, 0, "%.100s: SQLite's write-ahead log cannot be used on this file system (\"%s\"): name "
-                       "another state.dir, on a local disk", db->path, mode);
+        return err_set(err, ERR_IO, 0,
+                       "%.100s: SQLite's write-ahead log cannot be used on this file system (\"%s\"): name another "
+                       "state.dir, on a local disk",
+                       db->path, mode);
     /* Only a write takes the lock that keeps others out. */
     return execute(db, "BEGIN IMMEDIATE; COMMIT", err);
 }
@@ -358,20 +366,21 @@ int
 state_db_set(struct state_db *db, const char *connector, const void *bytes, size_t len, uint64_t version,
              uint64_t *ret_version, struct err *err)
 {
-    uint64_t current;
+    uint64_t current, next;
 
     if (current_version(db, connector, &current, err) != 0)
         return -1;
     *ret_version = current;
     if (current != version)
         return err_set(err, ERR_STALE, 0, "version %llu is current", (unsigned long long)current);
+    next = current + 1;
     sqlite3_stmt *set = take(db, SET, connector);
-    sqlite3_bind_int64(set, 2, (sqlite3_int64)(current + 1));
+    sqlite3_bind_int64(set, 2, (sqlite3_int64)next);
     /* An empty blob is not NULL to us, but a NULL pointer is NULL to SQLite. */
     sqlite3_bind_blob64(set, 3, len == 0 ? "" : bytes, len, SQLITE_STATIC);
     if (change(db, set, err) != 0)
         return -1;
-    *ret_version = current + 1;
+    *ret_version = next;
     return 0;
 }
 

@@ -32,17 +32,20 @@ refuse_folder(const char *dir, int sys, struct err *err)
 {
     switch (sys) {
     case ENOENT:
-        return err_set(err, ERR_CONFIG, 0, "state.dir %.80s is not there: create it (mkdir -p), owned by the user that sluiced "
-                       "runs as", dir);
+        return err_set(err, ERR_CONFIG, 0,
+                       "state.dir %.80s is not there: create it (mkdir -p), owned by the user that sluiced runs as",
+                       dir);
     case ENOTDIR:
         return err_set(err, ERR_CONFIG, 0, "state.dir %.80s is not a folder: name one", dir);
     case EACCES:
     case EPERM:
-        return err_set(err, ERR_CONFIG, 0, "state.dir %.80s is not writable for user %u, as which sluiced runs: chown it to "
-                       "that user", dir, (unsigned)geteuid());
+        return err_set(err, ERR_CONFIG, 0,
+                       "state.dir %.80s is not writable for user %u, as which sluiced runs: chown it to that user",
+                       dir, (unsigned)geteuid());
     case EROFS:
-        return err_set(err, ERR_CONFIG, 0, "state.dir %.80s lies on a file system that is mounted read-only: name another "
-                       "folder", dir);
+        return err_set(err, ERR_CONFIG, 0,
+                       "state.dir %.80s lies on a file system that is mounted read-only: name another folder",
+                       dir);
     default:
         return err_set(err, ERR_IO, sys, "state.dir %.80s: sluice.lock cannot be opened", dir);
     }
@@ -56,8 +59,10 @@ refuse_second(int fd, const char *dir, struct err *err)
     ssize_t n = pread(fd, pid, sizeof(pid) - 1, 0);
 
     pid[n > 0 ? strspn(pid, "0123456789") : 0] = '\0';
-    return err_set(err, ERR_CONFIG, 0, "state.dir %.80s is in use by another gateway (process %s): stop that one, or give "
-                   "this one a folder of its own", dir, pid[0] == '\0' ? "unknown" : pid);
+    return err_set(err, ERR_CONFIG, 0,
+                   "state.dir %.80s is in use by another gateway (process %s): stop that one, or give this one a "
+                   "folder of its own",
+                   dir, pid[0] == '\0' ? "unknown" : pid);
 }
 
 /* Say who holds the lock.  For people only, so it may fail: a full disk keeps nobody from starting. */
@@ -67,8 +72,8 @@ sign(int fd)
     char pid[24];
     int  len = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
 
-    if (ftruncate(fd, 0) == 0 && pwrite(fd, pid, (size_t)len, 0) < 0)
-        (void)ftruncate(fd, 0);
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, pid, (size_t)len, 0) != len)
+        return; /* refuse_second then says "unknown" */
 }
 
 /* flock rather than fcntl: it belongs to this open file, so a close of another descriptor of it does not drop it,
@@ -119,14 +124,20 @@ int
 state_version_check(const char *path, int64_t application_id, int64_t user_version, struct err *err)
 {
     if (application_id != STATE_APPLICATION_ID)
-        return err_set(err, ERR_CONFIG, 0, "%.100s is another program's SQLite file (application_id %" PRId64 "); it was left as "
-                       "it is: move it away, or name another state.dir", path, application_id);
+        return err_set(err, ERR_CONFIG, 0,
+                       "%.100s is another program's SQLite file (application_id %" PRId64 "); it was left as it is: "
+                       "move it away, or name another state.dir",
+                       path, application_id);
     if (user_version > STATE_USER_VERSION)
-        return err_set(err, ERR_CONFIG, 0, "%.100s is of version %" PRId64 ", written by a newer sluiced; this one knows version "
-                       "%d: install the newer one again, or name another state.dir", path, user_version, STATE_USER_VERSION);
+        return err_set(err, ERR_CONFIG, 0,
+                       "%.100s is of version %" PRId64 ", written by a newer sluiced; this one knows version %d: "
+                       "install the newer one again, or name another state.dir",
+                       path, user_version, STATE_USER_VERSION);
     if (user_version < 1)
-        return err_set(err, ERR_CONFIG, 0, "%.100s has no version: it is damaged; restore it from a backup, or move it away to "
-                       "begin with empty states", path);
+        return err_set(err, ERR_CONFIG, 0,
+                       "%.100s has no version: it is damaged; restore it from a backup, or move it away to begin "
+                       "with empty states",
+                       path);
     return 0;
 }
 
@@ -162,10 +173,15 @@ state_file_check(const char *path, bool *ret_there, struct err *err)
     if (!*ret_there)
         return 0;
     if (n == 0)
-        return err_set(err, ERR_CONFIG, 0, "%.100s is empty, as sluiced never leaves it: restore it from a backup, or remove it to "
-                       "begin with empty states", path);
+        return err_set(err, ERR_CONFIG, 0,
+                       "%.100s is empty, as sluiced never leaves it: restore it from a backup, or remove it to begin "
+                       "with empty states",
+                       path);
     if (n < HEADER || memcmp(header, magic, sizeof(magic)) != 0)
-        return err_set(err, ERR_CONFIG, 0, "%.100s is not a SQLite file, or its head is damaged; it was left as it is: restore it "
-                       "from a backup, or move it away to begin with empty states", path);
-    return state_version_check(path, big_endian_32(header + APPLICATION_ID_AT), big_endian_32(header + USER_VERSION_AT), err);
+        return err_set(err, ERR_CONFIG, 0,
+                       "%.100s is not a SQLite file, or its head is damaged; it was left as it is: restore it from a "
+                       "backup, or move it away to begin with empty states",
+                       path);
+    return state_version_check(path, big_endian_32(header + APPLICATION_ID_AT), big_endian_32(header + USER_VERSION_AT),
+                               err);
 }

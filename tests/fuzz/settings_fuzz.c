@@ -14,11 +14,12 @@
 enum { VARIABLES_MAX = 16 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-const char *__lsan_default_suppressions(void);
 
-/* libconfig 1.5 forgets a text that a syntax error interrupts. */
+/* libconfig 1.5 forgets a text that a syntax error interrupts.  The name is the sanitizer's. */
+const char *__lsan_default_suppressions(void); // NOLINT(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp)
+
 const char *
-__lsan_default_suppressions(void)
+__lsan_default_suppressions(void) // NOLINT(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp)
 {
     return "leak:libconfig.so";
 }

@@ -25,7 +25,8 @@ struct world {
 };
 
 /* Files that a test may have written. */
-static const char *const names[] = {"sluice.cfg", "more.cfg", "sub/more.cfg", "password", "ca.pem", "key.pem", "again.cfg"};
+static const char *const names[] = {
+    "sluice.cfg", "more.cfg", "sub/more.cfg", "password", "ca.pem", "key.pem", "again.cfg"};
 
 static int
 world_up(void **state)
@@ -35,10 +36,10 @@ world_up(void **state)
     if (w == NULL)
         return -1;
     strcpy(w->dir, "/tmp/sluice-settings-XXXXXX");
+    *state = w;
     if (mkdtemp(w->dir) == NULL)
         return -1;
     snprintf(w->config, sizeof(w->config), "%s/sluice.cfg", w->dir);
-    *state = w;
     return 0;
 }
 
@@ -126,8 +127,10 @@ refused(struct world *w, const char *text, const char *words)
 static void
 refused_env(struct world *w, const char *variable, const char *words)
 {
-    char *env[] = {(char *)(uintptr_t)variable, NULL};
+    char  copy[256];
+    char *env[] = {copy, NULL};
 
+    snprintf(copy, sizeof(copy), "%s", variable);
     try_load(w, NULL, env);
     assert_words(w, words, variable);
 }
@@ -184,12 +187,13 @@ static void
 every_kind_of_value_is_read_from_the_file(void **state)
 {
     struct world *w = *state;
-    const struct settings *s = load(w,
+    static const char text[] =
         "door = { endpoint = \"ipc:///run/x\"; ping = \"200ms\"; missed = 5; };\n"
         "broker = { hosts = ( \"a:1\", \"b\", \"[::1]:3\" ); vhost = \"/b\xc3\xa4r\"; window_bytes = \"1MiB\"; };\n"
         "log: { format = \"json\", level = \"debug\" }  # other spellings of libconfig\n"
         "accept_unknown = TRUE;\n"
-        "default_target = { queue = \"rest\"; };\n");
+        "default_target = { queue = \"rest\"; };\n";
+    const struct settings *s = load(w, text);
 
     assert_string_equal(s->door.endpoint, "ipc:///run/x");
     assert_int_equal(s->door.ping_us, 200000);
@@ -212,11 +216,12 @@ static void
 connectors_keep_their_order_and_their_targets(void **state)
 {
     struct world *w = *state;
-    const struct settings *s = load(w,
+    static const char text[] =
         "connectors = (\n"
         "  { id = \"kev\"; queue = \"q\"; declare = true; ordered = true; },\n"
         "  { id = \"b\"; exchange = \"x\"; routing_key = \"k\"; format = \"raw\"; },\n"
-        "  { id = \"a\"; routing_key = \"only\"; }\n);\n");
+        "  { id = \"a\"; routing_key = \"only\"; }\n);\n";
+    const struct settings *s = load(w, text);
 
     assert_int_equal(s->n_connectors, 3);
     assert_string_equal(s->connectors[0].id, "kev");
@@ -288,9 +293,9 @@ ten_thousand_connectors_are_taken_and_one_more_is_not(void **state)
 
     for (int i = 1; i < 10000; i++)
         used += (size_t)sprintf(text + used, ",\n{ id = \"c%d\"; queue = \"q\"; }", i);
-    strcpy(text + used, ");");
+    snprintf(text + used, 64, ");");
     assert_int_equal(load(w, text)->n_connectors, 10000);
-    strcpy(text + used, ", { id = \"more\"; queue = \"q\"; });");
+    snprintf(text + used, 64, ", { id = \"more\"; queue = \"q\"; });");
     try_load(w, write_file(w, "sluice.cfg", text, 0600, path), NULL);
     assert_words(w, "at most 10000", "10001 connectors");
     free(text);
@@ -332,7 +337,8 @@ a_password_file_that_all_may_read_or_that_is_empty_is_refused(void **state)
     assert_null(strstr(w->err.text, "s3cret"));
     load_with_password_file(w, "\n", 0600);
     assert_words(w, "it is empty", "an empty password");
-    refused(w, "broker = { password_file = \"/nowhere/x\"; };", "broker.password_file: /nowhere/x: it cannot be opened");
+    refused(w, "broker = { password_file = \"/nowhere/x\"; };",
+            "broker.password_file: /nowhere/x: it cannot be opened");
     refused(w, "broker = { password_file = \"/tmp\"; };", "not a regular file");
 }
 
@@ -420,7 +426,8 @@ an_unknown_key_is_refused_with_the_one_that_was_meant(void **state)
     static const struct refusal rows[] = {
         {"door = { endpiont = \"x\"; };", "door.endpiont: there is no such key; did you mean \"endpoint\"?"},
         {"door = { Ping = \"4s\"; };", "did you mean \"ping\"?"},
-        {"broker = {\n\n  windowbytes = \"1MiB\"; };", "sluice.cfg:3: broker.windowbytes: there is no such key; did you mean \"window_bytes\"?"},
+        {"broker = {\n\n  windowbytes = \"1MiB\"; };",
+         "sluice.cfg:3: broker.windowbytes: there is no such key; did you mean \"window_bytes\"?"},
         {"door = { heartbeat = \"1s\"; };", "did you mean broker.heartbeat?"},
         {"state = { colour = 1; };", "there is no such key; there is dir, mark_every"},
         {"brokr = { };", "did you mean \"broker\"?"},
@@ -428,7 +435,8 @@ an_unknown_key_is_refused_with_the_one_that_was_meant(void **state)
         {"accept_unknwon = true;", "did you mean \"accept_unknown\"?"},
         {"heartbeat = \"1s\";", "did you mean broker.heartbeat?"},
         {"zzz = 1;", "there are door, broker"},
-        {"connectors = ( { id = \"a\"; que = \"x\"; } );", "connectors.que: there is no such key; did you mean \"queue\"?"},
+        {"connectors = ( { id = \"a\"; que = \"x\"; } );",
+         "connectors.que: there is no such key; did you mean \"queue\"?"},
     };
 
     ALL_REFUSED(*state, rows);
@@ -438,9 +446,11 @@ static void
 a_mistyped_value_is_refused_with_what_to_write(void **state)
 {
     static const struct refusal rows[] = {
-        {"\ndoor = { ping = 40; };", "sluice.cfg:2: door.ping: found the number 40, expected a duration with its unit, in quotes: "
-                                     "write ping = \"40s\";"},
-        {"door = { missed = \"3\"; };", "found the text \"3\", expected a whole number without quotes: write missed = 3;"},
+        {"\ndoor = { ping = 40; };",
+         "sluice.cfg:2: door.ping: found the number 40, expected a duration with its unit, in quotes: "
+         "write ping = \"40s\";"},
+        {"door = { missed = \"3\"; };",
+         "found the text \"3\", expected a whole number without quotes: write missed = 3;"},
         {"door = { missed = 3.0; };", "found the number 3, expected a whole number"},
         {"memory = { limit = 268435456; };", "expected a size with its unit, in quotes: write limit = \"256MiB\";"},
         {"broker = { tls = 1; };", "found the number 1, expected true or false"},
@@ -474,8 +484,10 @@ a_value_out_of_bounds_is_refused_with_the_bounds(void **state)
         {"memory = { limit = \"1023KiB\"; };", "at least 1MiB"},
         {"broker = { connections = 17; };", "at most 16"},
         {"broker = { vhost = \"\"; };", "it is empty"},
-        {"log = { level = \"verbose\"; };", "\"verbose\" is not known here; there is \"error\", \"warn\", \"info\", \"debug\""},
-        {"connectors = ( { id = \"a\"; queue = \"q\"; format = \"stix\"; } );", "\"stix\" is not known here; there is \"raw\""},
+        {"log = { level = \"verbose\"; };",
+         "\"verbose\" is not known here; there is \"error\", \"warn\", \"info\", \"debug\""},
+        {"connectors = ( { id = \"a\"; queue = \"q\"; format = \"stix\"; } );",
+         "\"stix\" is not known here; there is \"raw\""},
         {"broker = { vhost = \"\xff\"; };", "not UTF-8"},
     };
 
@@ -554,7 +566,8 @@ the_door_opens_on_loopback_only(void **state)
     struct world *w = *state;
     char path[PATH], text[PATH];
     static const struct refusal rows[] = {
-        {"door = { endpoint = \"tcp://0.0.0.0:7117\"; };", "\"0.0.0.0\" is not loopback, and connectors are not authenticated"},
+        {"door = { endpoint = \"tcp://0.0.0.0:7117\"; };",
+         "\"0.0.0.0\" is not loopback, and connectors are not authenticated"},
         {"door = { endpoint = \"tcp://*:7117\"; };", "SSH tunnel"},
         {"door = { endpoint = \"tcp://192.168.1.1:7117\"; };", "not loopback"},
         {"door = { endpoint = \"tcp://127.0.0.1.example.org:7117\"; };", "not loopback"},
@@ -605,8 +618,10 @@ connectors_that_contradict_themselves_are_refused(void **state)
         {"connectors = ( { id = \"a\"; } );", "a: nothing says where messages go: write queue"},
         {"connectors = ( { id = \"a\"; queue = \"q\"; routing_key = \"r\"; } );", "write one of them only"},
         {"connectors = ( { id = \"a\"; exchange = \"x\"; declare = true; } );", "declare needs a queue"},
-        {"connectors = ( { id = \"a\"; queue = \"amq.x\"; declare = true; } );", "keeps queue names that begin with \"amq.\""},
-        {"connectors = (\n{ id = \"a\"; queue = \"q\"; },\n{ id = \"b\"; queue = \"q\"; },\n{ id = \"a\"; queue = \"q\"; } );",
+        {"connectors = ( { id = \"a\"; queue = \"amq.x\"; declare = true; } );",
+         "keeps queue names that begin with \"amq.\""},
+        {"connectors = (\n{ id = \"a\"; queue = \"q\"; },\n{ id = \"b\"; queue = \"q\"; },\n"
+         "{ id = \"a\"; queue = \"q\"; } );",
          "the id \"a\" is taken by the one at "},
     };
 
@@ -623,7 +638,8 @@ keys_that_contradict_each_other_are_refused(void **state)
         {"accept_unknown = true;", "sluice.cfg:1: accept_unknown: nothing says where their messages go"},
         {"default_target = { queue = \"q\"; };", "default_target.queue: it serves connectors that are not listed"},
         {"accept_unknown = true; default_target = { declare = true; };", "nothing says where messages go"},
-        {"memory = { limit = \"4MiB\"; max_bundle = \"2MiB\"; };", "above a quarter of memory.limit (4MiB): write at most \"1MiB\""},
+        {"memory = { limit = \"4MiB\"; max_bundle = \"2MiB\"; };",
+         "above a quarter of memory.limit (4MiB): write at most \"1MiB\""},
         {"broker = { retry_min = \"40s\"; };", "retry_min (40s) is above retry_max (30s)"},
         {"broker = { heartbeat = \"1500ms\"; };", "whole seconds: write \"1s\""},
         {"broker = { tls = true; };", "without ca_file nobody vouches"},
@@ -643,7 +659,8 @@ tls_takes_its_files_and_its_port(void **state)
 
     write_file(w, "ca.pem", "x", 0644, ca);
     write_file(w, "key.pem", "x", 0600, key);
-    snprintf(text, sizeof(text), "broker = { tls = true; ca_file = \"%s\"; cert_file = \"%s\"; key_file = \"%s\"; };", ca, ca, key);
+    snprintf(text, sizeof(text), "broker = { tls = true; ca_file = \"%s\"; cert_file = \"%s\"; key_file = \"%s\"; };",
+             ca, ca, key);
     assert_int_equal(load(w, text)->broker.hosts[0].port, 5671);
     write_file(w, "key.pem", "x", 0644, key);
     try_load(w, write_file(w, "sluice.cfg", text, 0600, path), NULL);
@@ -655,10 +672,11 @@ static void
 variables_that_were_meant_as_ours_are_refused(void **state)
 {
     struct world *w = *state;
-    char *strangers[] = {"SLUICE_HOME=/x", "SLUICE_PORT_7117_TCP=x", "SLUICE_ENDPOINT=x", "SLUICE_=x", "SLUICE_DOOR_PING",
-                         "sluice_door_ping=x", NULL};
+    char *strangers[] = {"SLUICE_HOME=/x", "SLUICE_PORT_7117_TCP=x", "SLUICE_ENDPOINT=x", "SLUICE_=x",
+                         "SLUICE_DOOR_PING", "sluice_door_ping=x", NULL};
 
-    refused_env(w, "SLUICE_DOOR_ENDPIONT=x", "SLUICE_DOOR_ENDPIONT: there is no such setting; did you mean SLUICE_DOOR_ENDPOINT?");
+    refused_env(w, "SLUICE_DOOR_ENDPIONT=x",
+                "SLUICE_DOOR_ENDPIONT: there is no such setting; did you mean SLUICE_DOOR_ENDPOINT?");
     refused_env(w, "SLUICE_BORKER_HOSTS=x", "did you mean SLUICE_BROKER_HOSTS?");
     refused_env(w, "SLUICE_ACCEPT_UNKNWON=true", "did you mean SLUICE_ACCEPT_UNKNOWN?");
     refused_env(w, "SLUICE_MEMORY_SOMETHING=1", "there is no such setting: unset it");
@@ -670,7 +688,7 @@ variables_that_were_meant_as_ours_are_refused(void **state)
     assert_non_null(try_load(w, NULL, strangers));
 }
 
-/* --- what is written beside it ------------------------------------------------------------------------------------- */
+/* --- what is written beside it ------------------------------------------------------------------------------------ */
 
 static void
 the_shipped_example_is_a_configuration(void **state)

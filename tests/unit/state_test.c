@@ -55,10 +55,10 @@ world_up(void **state)
 
     if (w == NULL)
         return -1;
+    *state = w;
     strcpy(w->dir, "/tmp/sluice-state-XXXXXX");
     if (mkdtemp(w->dir) == NULL || (w->answers = mailbox_new(sizeof(struct state_answer), NULL)) == NULL)
         return -1;
-    *state = w;
     return 0;
 }
 
@@ -463,7 +463,9 @@ as_nobody(struct world *w, int (*check)(struct world *w))
 static int
 opening_says_not_writable(struct world *w)
 {
-    return try_open(w) == NULL && w->err.code == ERR_CONFIG && strstr(w->err.text, "not writable for user") != NULL ? 0 : 1;
+    if (try_open(w) != NULL || w->err.code != ERR_CONFIG)
+        return 1;
+    return strstr(w->err.text, "not writable for user") != NULL ? 0 : 2;
 }
 
 static void
