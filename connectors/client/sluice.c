@@ -1,4 +1,5 @@
 /* sluice.c - opening and closing a handle, and how things stand with it. */
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -164,18 +165,23 @@ new_epoch(void)
     return (uint64_t)clock_wall_us() * 1024 + bits % 1024;
 }
 
+/* All threads begin here, ours and those of the link: they inherit that no signal is for them. */
 static int
 start(struct sluice *s, const struct sluice_options *opt, struct err *err)
 {
     struct session_config config = {.id = opt->id, .agent = opt->agent, .epoch = new_epoch()};
     struct session *session = session_new(&config, err);
     struct link *link = NULL;
+    sigset_t all, before;
 
     if (session == NULL)
         return -1;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     link = link_open(s->endpoint, s->desk.wake_fd, err);
     if (link != NULL)
         s->worker = worker_start(&s->desk, &session, &link, opt->on_log, opt->log_ctx, err);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     session_free(session);
     link_close(link, 0);
     return s->worker == NULL ? -1 : 0;

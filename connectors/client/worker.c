@@ -2,7 +2,6 @@
 #include "worker.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -242,19 +241,6 @@ run(void *arg)
 
 /* --- start and stop --- */
 
-static int
-start_thread(struct worker *w)
-{
-    sigset_t all, before;
-    int rc;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&w->thread, NULL, run, w);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return rc;
-}
-
 struct worker *
 worker_start(struct desk *desk, struct session **session, struct link **link,
              void (*on_log)(void *ctx, int level, const char *text), void *log_ctx, struct err *err)
@@ -272,7 +258,7 @@ worker_start(struct desk *desk, struct session **session, struct link **link,
     w->reopen_at = INT64_MAX;
     w->on_log = on_log;
     w->log_ctx = log_ctx;
-    rc = start_thread(w);
+    rc = pthread_create(&w->thread, NULL, run, w);
     if (rc != 0) {
         err_set(err, ERR_IO, rc, "the library's thread could not be started");
         free(w);

@@ -12,7 +12,7 @@ struct link;
 struct session;
 struct worker;
 
-/* Start the thread, with all signals blocked.  Borrows the desk, takes *session and *link (NULL afterwards)
+/* Start the thread, with the caller's signal mask.  Borrows the desk, takes *session and *link (NULL afterwards)
  * unless it returns NULL with *err filled (ERR_NOMEM, ERR_IO). */
 struct worker *worker_start(struct desk *desk, struct session **session, struct link **link,
                             void (*on_log)(void *ctx, int level, const char *text), void *log_ctx, struct err *err);
