@@ -40,15 +40,16 @@ reach(struct bodies *b, uint32_t slot)
     return true;
 }
 
-struct body *
-bodies_open(struct bodies *b, uint32_t slot, uint64_t size, struct wire_text ctype)
+/* A body with `extra` bytes behind its content type. */
+static struct body *
+open_with(struct bodies *b, uint32_t slot, uint64_t size, struct wire_text ctype, size_t extra)
 {
     static const char plain[] = "application/octet-stream";
     struct body *body;
 
-    if (!reach(b, slot))
-        return NULL;
-    body = malloc(sizeof(*body));
+    if (ctype.at == NULL)
+        ctype = (struct wire_text){plain, sizeof(plain) - 1};
+    body = reach(b, slot) ? malloc(sizeof(*body) + ctype.len + 1 + extra) : NULL;
     if (body == NULL)
         return NULL;
     body->size = size;
@@ -56,13 +57,33 @@ bodies_open(struct bodies *b, uint32_t slot, uint64_t size, struct wire_text cty
     body->n = 0;
     body->cap = 1;
     body->chunks = &body->one;
-    if (ctype.at == NULL || ctype.len >= sizeof(body->ctype)) {
-        memcpy(body->ctype, plain, sizeof(plain));
-    } else {
-        memcpy(body->ctype, ctype.at, ctype.len);
-        body->ctype[ctype.len] = '\0';
-    }
+    memcpy(body->tail, ctype.at, ctype.len);
+    body->tail[ctype.len] = '\0';
+    body->ctype = body->tail;
     b->at[slot] = body;
+    return body;
+}
+
+struct body *
+bodies_open(struct bodies *b, uint32_t slot, uint64_t size, struct wire_text ctype)
+{
+    return open_with(b, slot, size, ctype, 0);
+}
+
+struct body *
+bodies_open_whole(struct bodies *b, uint32_t slot, const void *bytes, uint64_t size, struct wire_text ctype)
+{
+    struct body *body = open_with(b, slot, size, ctype, size);
+    char *to;
+
+    if (body == NULL)
+        return NULL;
+    to = body->tail + strlen(body->tail) + 1;
+    memcpy(to, bytes, size);
+    body->one.at = to;
+    body->one.len = size;
+    body->one.release = NULL;
+    bodies_added(body);
     return body;
 }
 

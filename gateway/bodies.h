@@ -15,8 +15,15 @@ struct err;
 /* Returns a new, empty table, or NULL with *err filled. */
 struct bodies *bodies_new(struct err *err);
 
+/* Bodies up to this many bytes that come in one chunk are copied: their frames share buffers of libzmq, each of which
+ * would be kept, at more than twice its payload, for as long as the last of them. */
+enum { BODIES_COPY_MAX = 8192 };
+
 /* Open a slot for a body of size bytes with a content type (copied).  NULL: no memory. */
 struct body *bodies_open(struct bodies *b, uint32_t slot, uint64_t size, struct wire_text ctype);
+
+/* The same for a small body (at most BODIES_COPY_MAX), all of whose bytes are there: they are copied. */
+struct body *bodies_open_whole(struct bodies *b, uint32_t slot, const void *bytes, uint64_t size, struct wire_text ctype);
 
 /* Where the next chunk goes: to be filled, then counted by bodies_added.  NULL: no memory. */
 struct chunk *bodies_next(struct body *body);

@@ -24,7 +24,8 @@ struct body {
     uint32_t      n, cap;
     struct chunk *chunks;
     struct chunk  one;  /* where chunks points while there is only one: most bundles are one chunk */
-    char          ctype[129];
+    const char   *ctype;  /* content type; never NULL */
+    char          tail[]; /* what ctype points to, and the bytes of a small body */
 };
 
 #endif

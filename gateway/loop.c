@@ -124,9 +124,16 @@ reply(void *ctx, uint64_t conn, const struct wire_msg *m, const void *body, size
 static void
 keep(struct loop *l, uint32_t slot, uint64_t size, bool first)
 {
-    struct body *body = first ? bodies_open(l->bodies, slot, size, l->header->ctype) : bodies_at(l->bodies, slot);
-    struct chunk *to = body == NULL ? NULL : bodies_next(body);
+    const struct door_message *in = l->message;
+    struct body *body;
+    struct chunk *to;
 
+    if (first && in->body_len == size && size <= BODIES_COPY_MAX) {
+        bodies_open_whole(l->bodies, slot, in->body, size, l->header->ctype);
+        return;
+    }
+    body = first ? bodies_open(l->bodies, slot, size, l->header->ctype) : bodies_at(l->bodies, slot);
+    to = body == NULL ? NULL : bodies_next(body);
     if (to == NULL)
         return; /* no memory: `publish` sees that the body is not whole */
     door_take(l->door, to);

@@ -5,6 +5,7 @@ static const char *
 check_connector(const struct core *k, struct connector *c, uint64_t *held)
 {
     uint32_t nacks = 0, posted = 0;
+    uint64_t here = 0;
 
     if (c->used > c->limit)
         return "a connector used more than its credit";
@@ -21,11 +22,15 @@ check_connector(const struct core *k, struct connector *c, uint64_t *held)
             return "a bundle waits that nobody would post";
         if (b->state == B_NACKED) {
             *held += b->cost;
+            here += b->cost;
         } else if (b->state != B_ACKED) {
             if (b->slot >= k->n_slots || k->slots[b->slot].seq != s || k->slots[b->slot].connector != c->number)
                 return "a bundle and its slot do not agree";
+            here += b->cost;
         }
     }
+    if (here != c->held)
+        return "what a connector has here does not add up";
     if (nacks != c->nacks || posted != c->posted)
         return "a connector's counts of nacks or posted bundles are wrong";
     if (c->first < c->expect && custody_at(c, c->first)->state == B_ACKED)

@@ -16,7 +16,7 @@
 enum {
     STANDING = 256 * 1024,
     WINDOW_MIN = 256 * 1024,
-    WINDOW_MAX = 4 * 1024 * 1024, /* beyond what a broker's confirm window holds: more only fills memory */
+    WINDOW_MAX = 4 * 1024 * 1024, /* what one connector has here, credit and bundles: more only fills memory */
     IDLE_PART = 8,
     MEMORY_TOLD_US = 1000000      /* who waits so long for memory is told */
 };
@@ -82,13 +82,17 @@ window(const struct core *k)
     return share < WINDOW_MIN ? WINDOW_MIN : min64(share, WINDOW_MAX);
 }
 
-/* How much credit it should have out now. */
+/* How much credit it should have out now: with what it has here already it fills its window, and no more, or a slow
+ * queue would fill the memory with the bundles of one.  A large bundle may come in while one like it goes out. */
 static uint64_t
 target(const struct core *k, const struct connector *c)
 {
-    const uint64_t head = head_cost(k, c), safe = min64(sure(k, c), window(k));
-    const uint64_t more = min64(likely(k, c), window(k));
+    const uint64_t head = head_cost(k, c), w = window(k);
+    const uint64_t left = c->held < w ? w - c->held : 0;
+    const uint64_t safe = min64(sure(k, c), left), more = min64(likely(k, c), left);
 
+    if (left == 0 && c->held > head)
+        return 0;
     if (more > head && more > safe && k->idle - c->idle + (more - safe) <= k->cfg.memory_limit / IDLE_PART)
         return more;
     return safe > head ? safe : head;
@@ -120,6 +124,12 @@ consider(struct core *k, struct connector *c)
     }
     c->hungry_us = k->now_us;
     list_push(k, &k->hungry, c->number);
+}
+
+void
+credit_freed(struct core *k, struct connector *c)
+{
+    consider(k, c);
 }
 
 void

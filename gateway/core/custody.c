@@ -83,6 +83,8 @@ slot_give(struct core *k, uint32_t s)
     struct core_effect e = {.kind = CORE_FREE, .u.slot = s};
 
     k->held -= k->slots[s].cost;
+    if (k->slots[s].connector != NONE)
+        k->connectors[k->slots[s].connector]->held -= k->slots[s].cost;
     k->slots[s].used = false;
     k->slots[s].next_free = k->free_slot;
     k->free_slot = s;
@@ -113,6 +115,7 @@ settle(struct core *k, struct connector *c)
             break;
         if (b->state == B_NACKED) {
             k->held -= b->cost;
+            c->held -= b->cost;
             free(b->text);
             c->nacks--;
         }
@@ -143,6 +146,7 @@ refuse(struct core *k, struct connector *c, struct bundle *b, enum wire_reason r
     b->text = text == NULL ? NULL : strndup(text, WIRE_TEXT_MAX);
     b->cost = WIRE_COST_MIN;
     k->held += b->cost;
+    c->held += b->cost;
     c->nacks++;
     k->fig.nacked++;
     list_push(k, &k->dirty, c->number);
@@ -208,6 +212,7 @@ begin(struct core *k, struct connector *c, const struct wire_msg *m, uint64_t le
     k->slots[b.slot].seq = c->expect;
     k->slots[b.slot].cost = cost;
     k->held += cost;
+    c->held += cost;
     *at = b;
     c->expect++;
     c->receiving = true;
@@ -352,6 +357,7 @@ custody_confirmed(struct core *k, uint32_t s)
     c->tries = 0;
     settle(k, c);
     custody_pump(k, c);
+    credit_freed(k, c);
 }
 
 void
@@ -388,6 +394,7 @@ custody_refused(struct core *k, uint32_t s, enum wire_reason reason, const char 
     refuse(k, c, b, reason, text);
     settle(k, c);
     custody_pump(k, c);
+    credit_freed(k, c);
 }
 
 void
@@ -508,6 +515,7 @@ custody_reset(struct core *k, struct connector *c, uint64_t next)
     c->first = c->expect = c->next_post = next;
     c->seen = next - 1;
     c->nacks = c->posted = c->tries = 0;
+    c->held = 0;
     c->mark_told = 0;
     list_push(k, &k->unsaved, c->number);
 }

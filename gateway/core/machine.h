@@ -57,6 +57,7 @@ struct connector {
     uint64_t limit, used; /* since hello, absolute */
     uint64_t want, head;
     uint64_t idle;       /* credit out that it may never use: its part of core.idle */
+    uint64_t held;       /* what its bundles cost that are here: slots, and nacks it has not seen */
     uint64_t usable;     /* credit out that it can use now: its part of core.credit_out */
     int64_t  hungry_us;  /* since when it waits for credit */
     uint32_t hold_told;  /* bits of wire_hold */
@@ -162,6 +163,7 @@ void custody_free(struct connector *c);
 void credit_reset(struct core *k, struct connector *c);
 void credit_want(struct core *k, struct connector *c, uint64_t want, uint64_t head);
 bool credit_use(struct core *k, struct connector *c, uint64_t cost); /* false: beyond the credit */
+void credit_freed(struct core *k, struct connector *c); /* less of its bundles is here than before */
 void credit_serve(struct core *k);
 void credit_tell(struct core *k, struct connector *c);
 void credit_wake(struct core *k, uint32_t publisher); /* it can publish again, or no more */
