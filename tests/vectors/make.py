@@ -79,7 +79,7 @@ def but(pairs, **changed):
     return out + list(changed.items())
 
 
-# --- One of each message, with all its fields and with the required ones -----------------------------------------------
+# --- One of each message, with all its fields and with the required ones ---------------------------------------------
 
 # name, side, message with all fields, names of those that may be left out
 FULL = [
@@ -156,7 +156,7 @@ def make_valid():
     valid("ping-wide", C, message("ping", seen=6, want=5, head=5), wide)
 
 
-# --- Frames to refuse --------------------------------------------------------------------------------------------------
+# --- Frames to refuse ------------------------------------------------------------------------------------------------
 
 def refuse_frames():
     """B1, B2: what is no map, is cut, lies about its size, or is too deep or too large."""
@@ -189,7 +189,10 @@ def refuse_frames():
     bad("deep-10000", b"\x91" * 10000 + b"\xc0", "10000 arrays inside each other")
     bad("elements-257", b"\xdc\x01\x00" + b"\xc0" * 256, "257 elements")
     bad("elements-16000", b"\xdc\x3e\x80" + b"\xc0" * 16000, "16001 elements")
-    bad("too-long", pack(but(BASE["log"], text="x" * (16385 - 32))).ljust(16385, b"\xc0"), "16385 bytes")
+    largest = message("log", level="info", text="x" * 16355)
+    assert len(pack(largest)) == 16384
+    refused("frame-16384", C, largest, "field", "text", "16384 bytes, which is not too long for a frame")
+    bad("16385", but(largest, text="x" * 16356), "16385 bytes")
     bad("key-number", [("type", "bye"), (1, "x")], "a key that is a number")
     bad("key-bin", [("type", "bye"), (b"text", "x")], "a key that is bytes")
     bad("key-nil", [("type", "bye"), (None, "x")], "a key that is nil")
@@ -273,6 +276,7 @@ def refuse_keys():
     ping = BASE["ping"]
     refused("key-unknown", C, but(ping, colour="red"), "field", "colour", "no message has this key")
     refused("key-unknown-upper", C, but(ping, Seen=1), "field", "-", "a key that is not fit to be repeated")
+    refused("key-unknown-32", C, but(ping, **{"x" * 32: 1}), "field", "x" * 32, "the longest key that is repeated")
     refused("key-unknown-long", C, but(ping, **{"x" * 33: 1}), "field", "-", "a key that is too long to be repeated")
     refused("key-unknown-bytes", C, pack(ping).replace(b"seen", b"se\xffn"), "field", "-", "a key that is not UTF-8")
     refused("key-empty", C, but(ping, **{"": 1}), "field", "-", "an empty key")
@@ -320,13 +324,13 @@ def refuse_words():
     for label, reasons in (("empty", []), ("unknown", ["queue", "weather"]), ("twice", ["queue", "queue"]),
                            ("text", "queue"), ("number", [1]), ("nested", [["queue"]]), ("17", ["queue"] * 17)):
         refused(f"hold-reasons-{label}", G, but(BASE["hold"], reasons=reasons), "field", "reasons", f"reasons: {label}")
-    for label, versions in (("empty", []), ("0", [0]), ("16", list(range(1, 17))), ("negative", [-1]),
-                            ("2-63", [2**63]), ("float", [1.0]), ("number", 1), ("text", ["1"])):
+    for label, versions in (("empty", []), ("0", [0]), ("16", list(range(1, 17))), ("17", list(range(1, 18))),
+                            ("negative", [-1]), ("2-63", [2**63]), ("float", [1.0]), ("number", 1), ("text", ["1"])):
         refused(f"error-versions-{label}", G, but(BASE["error"], versions=versions), "field", "versions",
                 f"versions: {label}")
 
 
-# --- The exchange ------------------------------------------------------------------------------------------------------
+# --- The exchange ----------------------------------------------------------------------------------------------------
 
 BODY = b'{"hello":"sluice!!"}'
 WAIT_0 = {"want": 0, "head": 0}
