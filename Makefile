@@ -247,6 +247,7 @@ $(call fuzz,settings_fuzz,$(SETTINGS_SRC) common/duration.c common/duration_read
 $(call fuzz,wire_fuzz,common/text.c $(WIRE_SRC),msgpack)
 
 # Benches, one question each: $(call bench,NAME,MORE SOURCES,LIBRARIES)
+$(call bench,client,common/clock.c common/err.c common/text.c $(WIRE_SRC),sluice)
 $(call bench,wire,common/clock.c common/err.c common/text.c $(WIRE_SRC),msgpack)
 
 # --- The usual targets ------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ struct session_output;
 enum {
     LINK_SEND_MAX = 64,
     LINK_RECEIVE_MAX = 256,
-    LINK_COPY_MAX = 4096 /* a body up to this size is cheaper to copy than to share (bench/client.c) */
+    LINK_COPY_MAX = 2048 /* a body up to this size is cheaper to copy than to share (bench/client.c) */
 };
 
 /* Is this "tcp://host:port" or "ipc://path"?  -1 with ERR_CONFIG: what is wrong and what to write. */

@@ -141,6 +141,7 @@ session_connection_reset(struct session *s, int64_t now_us)
 
     if (s->phase == SESSION_REPLACED)
         return;
+    s->leave = false;
     session_drop(s);
     session_hello_in(s, wait > 0 ? wait : 0, now_us);
 }
@@ -161,7 +162,7 @@ hello_due(struct session *s)
 {
     s->hello_at = SESSION_NEVER;
     s->hello_now = true;
-    if (s->tries > 0 && s->tries % hellos_per_connection == 0)
+    if (s->leave || (s->tries > 0 && s->tries % hellos_per_connection == 0))
         s->want_reset = true;
 }
 

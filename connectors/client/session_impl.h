@@ -55,6 +55,7 @@ struct session {
     bool     awaiting;   /* a hello went out, and nothing since made its welcome worthless */
     bool     hello_now;  /* a hello is to be sent as soon as there is a connection */
     bool     want_reset;
+    bool     leave;      /* the gateway stops: the next hello goes on a new connection */
     bool     bye, said_bye;
     unsigned tries;      /* hellos since the last welcome */
     unsigned stalls;     /* times the exchange broke without progress in between */

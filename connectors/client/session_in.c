@@ -148,6 +148,7 @@ receive_stop(struct session *s, const struct wire_msg *msg, int64_t now_us)
         session_say(s, WIRE_LV_ERROR, "another program took the id %s: %s", s->id, s->words);
         return;
     }
+    s->leave = true;
     s->not_before = now_us + shutdown_us;
     session_hello_in(s, 0, now_us);
     session_say(s, WIRE_LV_WARN, "the gateway stops: %s", s->words);

@@ -264,6 +264,7 @@ worker_start(struct desk *desk, struct session **session, struct link **link,
         free(w);
         return NULL;
     }
+    pthread_setname_np(w->thread, "sluice"); /* as people see it in top */
     *session = NULL;
     *link = NULL;
     return w;
