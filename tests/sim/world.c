@@ -7,7 +7,8 @@
  *  - order per connector, always where `ordered`, else unless the broker nacked;
  *  - a nack is for a bundle that the broker would not route, and for no other;
  *  - what is admitted stays within the memory limit, and no honest connector is ever beyond its credit;
- *  - in the end everything that a living connector accepted is answered. */
+ *  - in the end everything that a living connector accepted is answered.
+ * In some worlds a liar takes part, who keeps to no rule: the promises to the others hold all the same. */
 #include "world.h"
 
 #include <stdio.h>
@@ -33,7 +34,7 @@ enum {
 };
 
 enum kind { EV_TO_GATEWAY, EV_TO_CLIENT, EV_TURN, EV_TICK, EV_PUSH, EV_STORE, EV_RESULT, EV_PUB_UP, EV_UNBLOCK, EV_SAVE,
-            EV_FAULT, EV_START_CLIENT, EV_GONE };
+            EV_FAULT, EV_START_CLIENT, EV_GONE, EV_LIAR };
 
 /* A bundle as its author knows it. */
 struct item {
@@ -105,7 +106,7 @@ struct world {
     uint64_t body_bytes;
     int64_t  turn_at; /* the next turn of the gateway */
     uint64_t memory_limit;
-    struct id ids[IDS_MAX];
+    struct id ids[IDS_MAX + 1]; /* and the liar */
     uint32_t n_ids;
     struct { uint64_t epoch, answered; } marks[IDS_MAX];
     struct client clients[CLIENTS_MAX];
@@ -115,6 +116,11 @@ struct world {
     uint64_t conns[LINKS_MAX]; /* by link: the gateway's number for it; 0: none */
     uint64_t next_link, next_conn, losses, results_stale;
     struct item *items;
+    struct {
+        bool     is;
+        uint64_t link, attempt, seq, off;
+        struct item *item;
+    } liar;
     double   nack_rate, drop_rate, repeat_rate;
     struct world_figures fig;
 };
@@ -286,6 +292,8 @@ send_to_client(struct world *w, uint64_t conn, const struct wire_msg *m)
     struct client *c = client_of(w, conn);
     struct packet *p;
 
+    if (w->liar.is && conn == w->conns[w->liar.link])
+        return;
     if (m->type == WIRE_ERROR && m->code == WIRE_R_CREDIT)
         breaks(w, "an honest connector was told that it is beyond its credit");
     if (c == NULL || c->hole) {
@@ -341,6 +349,8 @@ publish(struct world *w, const struct core_effect *e)
 
     if (b->item == NULL || b->have != b->item->b.size)
         breaks(w, "half a bundle was published");
+    else if (b->item->id == w->n_ids)
+        ; /* the liar's: it calls its bundles what it likes */
     else if (b->item->epoch != e->u.publish.epoch || b->item->b.seq != e->u.publish.seq)
         breaks(w, "a bundle was published under another's name");
     if (e->u.publish.session != p->session || !p->up || w->broken != NULL)
@@ -364,7 +374,8 @@ on_effect(void *ctx, const struct core_effect *e)
         send_to_client(w, e->u.send.conn, e->u.send.msg);
         break;
     case CORE_CUT:
-        breaks(w, "an honest connector was cut");
+        if (!w->liar.is || e->u.conn != w->conns[w->liar.link])
+            breaks(w, "an honest connector was cut");
         break;
     case CORE_FORGET:
         for (uint64_t i = 1; i <= w->next_link; i++)
@@ -413,7 +424,7 @@ start_gateway(struct world *w)
         .publishers = w->n_pubs,
         .seed = rnd(w),
     };
-    struct core_connector list[IDS_MAX];
+    struct core_connector list[IDS_MAX + 1];
     struct core_event e = {.kind = CORE_CONFIGURE};
 
     w->core = core_new(&cfg, NULL);
@@ -425,8 +436,9 @@ start_gateway(struct world *w)
         list[i].publisher = i % w->n_pubs;
         list[i].ordered = w->ids[i].ordered;
     }
+    snprintf(list[w->n_ids].id, sizeof(list[w->n_ids].id), "liar");
     e.u.configure.list = list;
-    e.u.configure.n = w->n_ids;
+    e.u.configure.n = w->n_ids + 1;
     step(w, &e);
     for (uint32_t i = 0; i < w->n_ids; i++) {
         e = (struct core_event){.kind = CORE_MARK};
@@ -703,6 +715,69 @@ deliver_to_gateway(struct world *w, struct packet *p)
     free(p);
 }
 
+/* --- a liar --- */
+
+/* Bundles of any size, whatever the credit; chunks of its own order; wants that are not so. */
+static void
+lie(struct world *w)
+{
+    struct wire_msg m = {.type = WIRE_BUNDLE, .want = below(w, 1 << 20), .head = below(w, 1 << 16)};
+    struct packet *p;
+    const uint64_t kind = below(w, 20);
+
+    m.has = 1ULL << WIRE_F_WANT | 1ULL << WIRE_F_HEAD;
+    if (kind == 0 || w->liar.attempt == 0) {
+        m.type = WIRE_HELLO;
+        m.v = WIRE_VERSION;
+        m.id = (struct wire_text){"liar", 4};
+        m.epoch = 1 + below(w, 3);
+        m.attempt = ++w->liar.attempt;
+        m.seen = chance(w, 0.1) ? below(w, 100) : 0;
+        m.fresh = chance(w, 0.5);
+        m.has |= 1ULL << WIRE_F_V | 1ULL << WIRE_F_ID | 1ULL << WIRE_F_EPOCH | 1ULL << WIRE_F_ATTEMPT |
+                 1ULL << WIRE_F_SEEN | 1ULL << WIRE_F_FRESH;
+        w->liar.seq = chance(w, 0.8) ? 1 : 1 + below(w, 1000);
+        w->liar.off = 0;
+    } else if (kind == 1) {
+        m.type = WIRE_PING;
+        m.seen = below(w, w->liar.seq + 5);
+        m.has |= 1ULL << WIRE_F_SEEN;
+    } else {
+        m.has |= 1ULL << WIRE_F_SEQ | 1ULL << WIRE_F_SIZE | 1ULL << WIRE_F_OFF;
+        if (w->liar.off == 0) {
+            w->liar.item = calloc(1, sizeof(*w->liar.item));
+            if (w->liar.item == NULL)
+                abort();
+            w->liar.item->b.size = below(w, chance(w, 0.2) ? w->memory_limit : 2 * CHUNK);
+            w->liar.item->unroutable = true;
+            w->liar.item->id = w->n_ids;
+            w->liar.item->next = w->items;
+            w->items = w->liar.item;
+        }
+        m.seq = w->liar.seq + (chance(w, 0.05) ? 1 : 0);
+        m.size = w->liar.item->b.size;
+        m.off = w->liar.off;
+    }
+    p = pack(w, &m);
+    p->client = CLIENTS_MAX;
+    p->link = w->liar.link;
+    if (m.type == WIRE_BUNDLE) {
+        const uint64_t left = m.size - m.off;
+
+        p->item = w->liar.item;
+        p->off = m.off;
+        p->body_len = left < CHUNK ? left : CHUNK;
+        w->liar.off += p->body_len;
+        if (w->liar.off >= m.size) {
+            w->liar.off = 0;
+            w->liar.seq++;
+        }
+    }
+    at(w, w->now + 100, EV_TO_GATEWAY, 0, 0, p);
+    if (w->now < FAULTS_US)
+        at(w, w->now + (int64_t)below(w, 20000), EV_LIAR, 0, 0, NULL);
+}
+
 /* --- faults --- */
 
 static void
@@ -833,6 +908,9 @@ happen(struct world *w, const struct heap_item *h)
     case EV_START_CLIENT:
         start_client(w, (uint32_t)h->a);
         break;
+    case EV_LIAR:
+        lie(w);
+        break;
     case EV_GONE:
         e.kind = CORE_GONE;
         e.u.conn = h->a;
@@ -924,10 +1002,15 @@ setup(struct world *w, uint64_t seed)
     w->repeat_rate = chance(w, 0.3) ? 0.02 : 0;
     for (uint32_t i = 0; i < w->n_ids; i++)
         w->ids[i].ordered = chance(w, 0.3);
+    w->liar.is = chance(w, 0.3);
+    w->liar.link = new_link(w);
+    w->liar.seq = 1;
     start_gateway(w);
     for (uint32_t i = 0; i < w->n_ids; i++)
         at(w, (int64_t)below(w, 2000000), EV_START_CLIENT, i, 0, NULL);
     at(w, MARK_US, EV_SAVE, 0, 0, NULL);
+    if (w->liar.is)
+        at(w, 0, EV_LIAR, 0, 0, NULL);
     if (!chance(w, 0.1))
         at(w, 3000000, EV_FAULT, 0, 0, NULL);
 }
