@@ -233,7 +233,16 @@ WORLD_SRC := \
     tests/system/peer.c \
     tests/system/proxy.c \
     tests/system/sluiced.c \
+    tests/system/stage.c \
     tests/system/world.c
+
+WORLD_USES := common/clock.c common/err.c common/text.c $(WIRE_SRC)
+WORLD_LIBS := sluice rabbitmq zmq msgpack
+$(call system,harness_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
+$(call system,forward_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
+$(call system,badinput_test,tests/vectors.c $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
+$(call system,faults_broker_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
+$(call system,faults_connector_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
 
 # Tests that are scripts; they print TAP.
 SYSTEM_SCRIPTS := \
@@ -248,7 +257,9 @@ $(call fuzz,wire_fuzz,common/text.c $(WIRE_SRC),msgpack)
 
 # Benches, one question each: $(call bench,NAME,MORE SOURCES,LIBRARIES)
 $(call bench,client,common/clock.c common/err.c common/text.c $(WIRE_SRC),sluice)
-$(call bench,wire,common/clock.c common/err.c common/text.c $(WIRE_SRC),msgpack)
+$(call bench,forward,bench/report.c bench/leg.c bench/bare.c bench/drain.c bench/rabbit.c tests/system/sluiced.c \
+    tests/system/world.c common/clock.c common/err.c,sluice rabbitmq zmq math)
+$(call bench,wire,common/text.c $(WIRE_SRC),msgpack)
 
 # --- The usual targets ------------------------------------------------------------------------------------------------
 LIBRARY := $(B)/libsluice.a $(B)/libsluice.so
