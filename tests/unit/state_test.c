@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sqlite3.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,6 +35,21 @@ struct world {
     size_t          n_taken, at;
     struct err      err;
 };
+
+/* SQLite's flushes, which this program stands in front of: how many there were, and how many shall fail. */
+static atomic_int flushes, flushes_to_fail;
+
+int
+fdatasync(int fd) // NOLINT(readability-inconsistent-declaration-parameter-name)
+{
+    atomic_fetch_add(&flushes, 1);
+    if (atomic_load(&flushes_to_fail) > 0) {
+        atomic_fetch_sub(&flushes_to_fail, 1);
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_fdatasync, fd);
+}
 
 static void
 remove_folder(const char *dir)
@@ -331,6 +348,39 @@ an_id_that_is_too_long_is_refused(void **state)
     assert_int_equal(state_get(w->state, "", 1, &w->err), -1);
     id[64] = '\0';
     assert_state(w, id, NULL, 0, 0);
+}
+
+static void
+nothing_is_answered_before_it_is_flushed(void **state)
+{
+    struct world *w = *state;
+
+    open_state(w);
+    for (uint64_t i = 0; i < 20; i++) {
+        int before = atomic_load(&flushes);
+        assert_saved(set(w, "kev", "x", 1, i), i + 1);
+        assert_true(atomic_load(&flushes) > before);
+    }
+}
+
+static void
+a_flush_that_fails_is_told_and_changes_nothing(void **state)
+{
+    struct world *w = *state;
+
+    open_state(w);
+    assert_saved(set(w, "kev", "one", 3, 0), 1);
+    atomic_store(&flushes_to_fail, 1);
+    struct state_answer a = set(w, "kev", "two", 3, 1);
+    assert_int_equal(a.kind, STATE_FAILED);
+    assert_non_null(strstr(a.text, "state.db"));
+    answer_drop(&a);
+    assert_int_equal(atomic_load(&flushes_to_fail), 0);
+    assert_state(w, "kev", "one", 3, 1);
+    assert_saved(set(w, "kev", "three", 5, 1), 2);
+    close_state(w);
+    open_state(w);
+    assert_state(w, "kev", "three", 5, 2);
 }
 
 /* --- marks ----------------------------------------------------------------------------------------------------- */
@@ -874,6 +924,8 @@ main(void)
         TEST(many_requests_that_wait_together_are_answered_in_order),
         TEST(closing_finishes_what_was_asked),
         TEST(an_id_that_is_too_long_is_refused),
+        TEST(nothing_is_answered_before_it_is_flushed),
+        TEST(a_flush_that_fails_is_told_and_changes_nothing),
         TEST(marks_are_there_after_a_restart_and_never_step_back),
         TEST(marks_outside_of_the_protocols_numbers_are_refused),
         TEST(marks_are_not_read_once_something_was_asked),
