@@ -90,7 +90,7 @@ check_tcp(struct settings_draft *d, const char *rest, struct err *err)
     if (!is_loopback(host) || (size_t)(colon - rest) >= sizeof(host))
         return settings_blame_key(d, "door.endpoint", err,
                                   "\"%s\" is not loopback, and connectors are not authenticated yet: write "
-                                  "tcp://127.0.0.1:PORT or ipc:///PATH, and an SSH tunnel or VPN for others",
+                                  "tcp://127.0.0.1:7117 and reach it by SSH tunnel or VPN",
                                   settings_show(host, shown));
     return 0;
 }
