@@ -121,8 +121,11 @@ CORE_SRC := \
     gateway/core/core.c \
     gateway/core/credit.c \
     gateway/core/custody.c \
+    gateway/core/posting.c \
     gateway/core/session.c \
-    gateway/core/table.c
+    gateway/core/slots.c \
+    gateway/core/table.c \
+    gateway/core/verdict.c
 BROKER_SRC := \
     gateway/broker/dial.c \
     gateway/broker/link.c \

@@ -141,7 +141,7 @@ pub_changed(struct core *k, const struct core_event *e)
     case CORE_DOWN:
         if (k->pubs[p].up) {
             k->pubs[p].up = false;
-            custody_down(k, p);
+            posting_down(k, p);
         }
         break;
     default:
@@ -150,7 +150,7 @@ pub_changed(struct core *k, const struct core_event *e)
     }
     for (uint32_t i = 0; i < k->n_connectors; i++)
         if (k->connectors[i]->cfg.publisher == p)
-            custody_pump(k, k->connectors[i]);
+            posting_pump(k, k->connectors[i]);
     credit_wake(k, p);
 }
 
@@ -160,10 +160,10 @@ turn(struct core *k)
     uint32_t i;
 
     session_timers(k);
-    custody_timers(k);
+    posting_timers(k);
     credit_serve(k);
     while ((i = list_pop(k, &k->dirty)) != NONE) {
-        custody_tell(k, k->connectors[i]);
+        verdict_tell(k, k->connectors[i]);
         credit_tell(k, k->connectors[i]);
     }
 }
@@ -202,16 +202,16 @@ core_step(struct core *k, const struct core_event *e, int64_t now_us, const stru
         pub_changed(k, e);
         break;
     case CORE_CONFIRMED:
-        custody_confirmed(k, e->u.result.slot);
+        posting_confirmed(k, e->u.result.slot);
         break;
     case CORE_RETRY:
-        custody_retry(k, e->u.result.slot);
+        posting_retry(k, e->u.result.slot);
         break;
     case CORE_REFUSED:
-        custody_refused(k, e->u.result.slot, e->u.result.reason, e->u.result.text);
+        posting_refused(k, e->u.result.slot, e->u.result.reason, e->u.result.text);
         break;
     case CORE_SAVE:
-        custody_save(k);
+        verdict_save(k);
         break;
     case CORE_DRAIN:
         drain(k);

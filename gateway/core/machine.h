@@ -142,22 +142,34 @@ void session_stop(struct core *k);
 void session_error(struct core *k, uint64_t conn, enum wire_reason code, const char *field, const char *text,
                    const struct connector *c);
 
-/* custody.c: bundles from first chunk to verdict */
+/* slots.c: what the shell knows a body by */
+uint32_t slots_take(struct core *k);                /* NONE: no memory */
+void     slots_give(struct core *k, uint32_t slot); /* its body is of no more use; what it held of the memory is free */
+
+/* custody.c: bundles from the first chunk to the last */
 struct bundle *custody_at(struct connector *c, uint64_t seq);
 void custody_bundle(struct core *k, struct connector *c, const struct wire_msg *m, uint64_t len);
-void custody_seen(struct core *k, struct connector *c, uint64_t seen);
-void custody_reset(struct core *k, struct connector *c, uint64_t next); /* a new epoch: forget, orphan what is posted */
 void custody_drop_half(struct core *k, struct connector *c);
-void custody_pump(struct core *k, struct connector *c);
-void custody_confirmed(struct core *k, uint32_t slot);
-void custody_retry(struct core *k, uint32_t slot);
-void custody_refused(struct core *k, uint32_t slot, enum wire_reason reason, const char *text);
-void custody_down(struct core *k, uint32_t publisher);
-void custody_timers(struct core *k);
-void custody_tell(struct core *k, struct connector *c); /* verdicts that are due */
-void custody_repeat(struct core *k, struct connector *c);
-void custody_save(struct core *k);
+void custody_reset(struct core *k, struct connector *c, uint64_t next); /* a new epoch: forget, orphan what is posted */
+void custody_trim(struct connector *c);                                 /* a large ring that is empty is given back */
 void custody_free(struct connector *c);
+
+/* posting.c: bundles at the publishers */
+void posting_pump(struct core *k, struct connector *c); /* hand over what may be handed over */
+void posting_confirmed(struct core *k, uint32_t slot);
+void posting_retry(struct core *k, uint32_t slot);
+void posting_refused(struct core *k, uint32_t slot, enum wire_reason reason, const char *text);
+void posting_down(struct core *k, uint32_t publisher);
+void posting_timers(struct core *k);
+
+/* verdict.c: the answers */
+void verdict_settle(struct core *k, struct connector *c); /* what is answered for, but for what is behind an unseen nack */
+void verdict_refuse(struct core *k, struct connector *c, struct bundle *b, enum wire_reason reason,
+                    const char *text); /* the body goes, the record stays until the connector has seen why */
+void verdict_seen(struct core *k, struct connector *c, uint64_t seen);
+void verdict_tell(struct core *k, struct connector *c); /* those that are due */
+void verdict_repeat(struct core *k, struct connector *c);
+void verdict_save(struct core *k);
 
 /* credit.c: who may push how much */
 void credit_reset(struct core *k, struct connector *c);

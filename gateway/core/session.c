@@ -222,8 +222,8 @@ hello(struct core *k, uint64_t conn, const struct wire_msg *m)
     }
     credit_reset(k, c);
     credit_want(k, c, m->want, m->head);
-    custody_seen(k, c, m->seen);
-    custody_repeat(k, c);
+    verdict_seen(k, c, m->seen);
+    verdict_repeat(k, c);
     send_welcome(k, c);
 }
 
@@ -232,8 +232,8 @@ ping(struct core *k, struct connector *c, const struct wire_msg *m)
 {
     struct wire_msg pong = {.type = WIRE_PONG, .has = 1ULL << WIRE_F_CREDIT | 1ULL << WIRE_F_EXPECT};
 
-    custody_seen(k, c, m->seen);
-    custody_repeat(k, c);
+    verdict_seen(k, c, m->seen);
+    verdict_repeat(k, c);
     credit_want(k, c, m->want, m->head);
     if (WIRE_HAS(m, WIRE_F_RUN) && !c->has_run) {
         c->has_run = true; /* we were restarted: the run that is declared to us is adopted */
@@ -369,6 +369,6 @@ session_configure(struct core *k, const struct core_event *e)
             session_error(k, c->conn, WIRE_R_UNKNOWN_ID, "id", "this connector was taken out of the configuration", c);
             disconnect(k, c);
         }
-        custody_pump(k, c);
+        posting_pump(k, c);
     }
 }
