@@ -109,17 +109,17 @@ static double
 thread_us(const char *tid)
 {
     char path[320];
-    unsigned long long ns = 0;
+    char text[64] = "";
     FILE *f;
 
     snprintf(path, sizeof(path), "/proc/self/task/%.32s/schedstat", tid);
     f = fopen(path, "r");
     if (f != NULL) {
-        if (fscanf(f, "%llu", &ns) != 1)
-            ns = 0;
+        if (fgets(text, sizeof(text), f) == NULL)
+            text[0] = '\0';
         fclose(f);
     }
-    return (double)ns / 1000;
+    return strtod(text, NULL) / 1000; /* its first number: nanoseconds on a processor */
 }
 
 static int
@@ -218,8 +218,10 @@ main(int argc, char **argv)
     static const struct {
         size_t size;
         int    n;
-    } cases[] = {{100, 300000}, {1024, 300000}, {2048, 200000}, {4096, 100000}, {8192, 100000},
-                 {16384, 50000}, {65536, 20000}, {1048576, 1000}};
+    } cases[] = {
+        {100, 300000}, {1024, 300000}, {2048, 200000}, {4096, 100000}, {8192, 100000}, {16384, 50000},
+        {65536, 20000}, {1048576, 1000},
+    };
     const int share = argc > 1 && strcmp(argv[1], "--quick") == 0 ? 10 : 1;
     char endpoint[64] = "";
     int fds[2], rc = 0;

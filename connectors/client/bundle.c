@@ -23,7 +23,7 @@ bundle_new(const void *body, size_t len, const char *ctype, uint64_t tag, void *
     }
     if (take == NULL)
         memcpy(b->data + ctype_len, body, len);
-    b->body = take == NULL ? (const uint8_t *)b->data + ctype_len : take;
+    b->body = take == NULL ? (uint8_t *)b->data + ctype_len : take;
     b->taken = take;
     b->next = NULL;
     b->tag = tag;

@@ -18,7 +18,7 @@ struct bundle {
     struct bundle *next; /* in the list of whoever owns it */
     uint64_t       tag;
     uint64_t       cost; /* what it takes from queue_bytes: wire_cost of its size */
-    const uint8_t *body;
+    uint8_t       *body;
     void          *taken; /* the body, where the caller gave it away; malloc */
     char           data[]; /* content type, then the body */
 };

@@ -5,7 +5,8 @@
  * themselves; those with it are called with the lock held.  No other lock is taken inside it.
  *
  * Bounds: bundles that are unanswered or whose verdict waits take at most queue_bytes (a bundle counts at
- * least 1 KiB; a single one is always taken), besides the one that is lent; SESSION_LOG_MAX lines; one health; one request for the state. */
+ * least 1 KiB; a single one is always taken), besides the one that is lent; SESSION_LOG_MAX lines; one
+ * health; one request for the state. */
 #ifndef DESK_H
 #define DESK_H
 

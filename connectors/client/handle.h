@@ -12,6 +12,7 @@ struct worker;
 
 struct sluice {
     struct desk    desk;
+    struct desk   *shared; /* the same, for calls that promise to change nothing: all they change is the lock */
     struct worker *worker;
     char          *endpoint; /* owned */
     char          *id;       /* owned */

@@ -265,7 +265,6 @@ static void
 prepare_body(struct link *l, const struct session_output *out)
 {
     struct bundle *b = (struct bundle *)out->bundle;
-    const uint8_t *at = b == NULL ? out->state : b->body + out->off;
     int rc;
 
     l->has_body = out->len > 0;
@@ -274,10 +273,10 @@ prepare_body(struct link *l, const struct session_output *out)
     if (b == NULL || out->len <= LINK_COPY_MAX) {
         rc = zmq_msg_init_size(&l->body, out->len);
         if (rc == 0)
-            memcpy(zmq_msg_data(&l->body), at, out->len);
+            memcpy(zmq_msg_data(&l->body), b == NULL ? out->state : b->body + out->off, out->len);
     } else {
         bundle_ref(b);
-        rc = zmq_msg_init_data(&l->body, (void *)(uintptr_t)at, out->len, release_chunk, b);
+        rc = zmq_msg_init_data(&l->body, b->body + out->off, out->len, release_chunk, b);
         if (rc != 0)
             bundle_unref(b);
     }

@@ -151,8 +151,8 @@ sluice_flush(struct sluice *s, int timeout_ms, struct sluice_error *err)
         if (d->flushed < target)
             d->flushed = target;
         if (d->last_nack > before)
-            rc = fail(err, SLUICE_ENACK, "flush: bundles were refused (%llu since opening); take them with "
-                      "sluice_verdict_next", (unsigned long long)d->nacked);
+            rc = fail(err, SLUICE_ENACK, "flush: %llu bundles were refused since opening; see sluice_verdict_next",
+                      (unsigned long long)d->nacked);
     }
     pthread_mutex_unlock(&d->lock);
     return rc;

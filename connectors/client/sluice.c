@@ -107,7 +107,7 @@ info_locked(const struct desk *d, struct sluice_info *ret)
 void
 sluice_info(const struct sluice *s, struct sluice_info *ret)
 {
-    struct desk *d = &((struct sluice *)(uintptr_t)s)->desk; /* const for the caller: nothing but the lock changes */
+    struct desk *d = s->shared;
 
     pthread_mutex_lock(&d->lock);
     info_locked(d, ret);
@@ -212,6 +212,7 @@ sluice_open(const struct sluice_options *opt, struct sluice_error *ret_err)
     s = calloc(1, sizeof(*s));
     if (s == NULL)
         goto nomem;
+    s->shared = &s->desk;
     s->pid = getpid();
     s->endpoint = strdup(endpoint);
     s->id = strdup(opt->id);
@@ -253,20 +254,20 @@ wait_for_answers(struct sluice *s, int timeout_ms)
 }
 
 int
-sluice_close(struct sluice **handle, int timeout_ms, struct sluice_info *info)
+sluice_close(struct sluice **s, int timeout_ms, struct sluice_info *info)
 {
-    struct sluice *s = *handle;
+    struct sluice *mine = *s;
     struct sluice_info left = {.connected = 0};
 
-    *handle = NULL;
-    if (s != NULL && s->pid == getpid()) {
-        wait_for_answers(s, timeout_ms);
-        worker_stop(s->worker);
-        info_locked(&s->desk, &left);
-        desk_clear(&s->desk);
-        free(s->endpoint);
-        free(s->id);
-        free(s);
+    *s = NULL;
+    if (mine != NULL && mine->pid == getpid()) {
+        wait_for_answers(mine, timeout_ms);
+        worker_stop(mine->worker);
+        info_locked(&mine->desk, &left);
+        desk_clear(&mine->desk);
+        free(mine->endpoint);
+        free(mine->id);
+        free(mine);
     } /* else: in the child of a fork there is no thread to end, and its locks may be held for ever */
     if (info != NULL)
         *info = left;

@@ -26,6 +26,7 @@ struct world {
     struct gateway g;
     struct sluice *s;
     struct sluice_error err;
+    int flushed; /* what a flush in another thread returned */
     pthread_mutex_t lock;
     char logged[2000]; /* under lock */
 };
@@ -80,7 +81,8 @@ logged(struct world *w, const char *text)
 static struct sluice *
 open_as(struct world *w, const char *id, const char *endpoint)
 {
-    struct sluice_options opt = {.id = id, .endpoint = endpoint, .agent = "test 1.0", .on_log = keep_line, .log_ctx = w};
+    struct sluice_options opt = {.id = id, .endpoint = endpoint, .agent = "test 1.0", .on_log = keep_line,
+                                 .log_ctx = w};
 
     return sluice_open(&opt, &w->err);
 }
@@ -206,7 +208,10 @@ two_handles_in_one_process_do_not_know_each_other(void **state)
 static void *
 waits_for_ever(void *arg)
 {
-    return (void *)(intptr_t)sluice_flush(arg, -1, NULL);
+    struct world *w = arg;
+
+    w->flushed = sluice_flush(w->s, -1, NULL);
+    return NULL;
 }
 
 static void
@@ -216,15 +221,14 @@ a_replaced_program_is_told_everywhere_at_once(void **state)
     struct wire_msg stop = {.type = WIRE_STOP, .has = BIT(WIRE_F_REASON), .reason = WIRE_R_REPLACED};
     struct sluice_state st;
     pthread_t thread;
-    void *rc;
 
     is_in(w);
     assert_int_equal(sluice_push(w->s, "x", 1, NULL, 0, NULL), 0);
-    assert_int_equal(pthread_create(&thread, NULL, waits_for_ever, w->s), 0);
+    assert_int_equal(pthread_create(&thread, NULL, waits_for_ever, w), 0);
     gateway_hears(&w->g, WIRE_BUNDLE);
     gateway_says(&w->g, &stop, NULL, 0);
-    pthread_join(thread, &rc);
-    assert_int_equal((intptr_t)rc, SLUICE_EREPLACED);
+    pthread_join(thread, NULL);
+    assert_int_equal(w->flushed, SLUICE_EREPLACED);
     assert_int_equal(sluice_push(w->s, "x", 1, NULL, -1, &w->err), SLUICE_EREPLACED);
     assert_non_null(strstr(w->err.text, "another id"));
     assert_int_equal(sluice_wait(w->s, -1, NULL), SLUICE_EREPLACED);
@@ -499,7 +503,9 @@ static void
 state_calls_of_several_threads_take_turns_and_keep_their_timeouts(void **state)
 {
     struct world *w = *state;
-    struct call first = {.w = w, .timeout_ms = -1}, second = {.w = w, .timeout_ms = -1}, third = {.w = w, .timeout_ms = 30};
+    struct call first = {.w = w, .timeout_ms = -1};
+    struct call second = {.w = w, .timeout_ms = -1};
+    struct call third = {.w = w, .timeout_ms = 30};
 
     is_in(w);
     begins(&first);
