@@ -54,9 +54,11 @@ int
 bad_begin(void **state)
 {
     struct bad *s = *state;
-    /* The log lets 10 lines a second of one event through: after a flood the next test waits for its turn. */
-    if (sluiced_log_count(s->gateway, s->mark, "connector_error") > 5)
+    /* The log lets 10 lines a second of one event through: after a few the next test waits for its turn. */
+    if (sluiced_log_count(s->gateway, s->quiet, "connector_error") > 3) {
         world_sleep_ms(1100);
+        s->quiet = sluiced_log_mark(s->gateway);
+    }
     s->mark = sluiced_log_mark(s->gateway);
     return 0;
 }
@@ -138,9 +140,12 @@ bad_push_well(struct peer *p, uint64_t seq)
     char body[100] = {'w'};
     assert_true(peer_credit(p, sizeof(body)) > 0);
     peer_bundle(p, seq, sizeof(body), 0, body, sizeof(body));
-    const struct wire_msg *v = peer_await(p, WIRE_VERDICT, BAD_WAIT_MS);
-    assert_non_null(v);
-    assert_int_equal(v->verdict, WIRE_ACK);
+    const struct wire_msg *v;
+    do { /* verdicts of before are repeated until they are seen */
+        v = peer_await(p, WIRE_VERDICT, BAD_WAIT_MS);
+        assert_non_null(v);
+        assert_int_equal(v->verdict, WIRE_ACK);
+    } while (v->seq < seq);
     assert_int_equal(v->seq, seq);
 }
 

@@ -24,6 +24,7 @@ struct bad {
     struct ledger *ledger;
     struct load *honest;                /* its messages are in the queue "honest" */
     int64_t mark;                       /* where the log ended when the test began */
+    int64_t quiet;                      /* from where on the lines of the log count against its limit */
     unsigned char bytes[BAD_CHUNK + 1]; /* for a test to send */
 };
 

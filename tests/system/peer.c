@@ -12,7 +12,7 @@ enum { FRAMES_MAX = 8 };
 
 struct peer {
     void *ctx, *sock, *monitor;
-    uint64_t credit, attempt, seen;
+    uint64_t credit, used, attempt, seen;
     zmq_msg_t header, body;
     struct wire_msg msg;
 };
@@ -129,7 +129,7 @@ peer_hello(struct peer *p, const char *id, uint64_t epoch, bool fresh, uint64_t 
                          .attempt = ++p->attempt,
                          .fresh = fresh,
                          .seen = seen};
-    p->credit = 0;
+    p->credit = p->used = 0;
     p->seen = seen;
     peer_send(p, &m, NULL, 0);
     for (;;) {
@@ -148,11 +148,10 @@ peer_credit(struct peer *p, uint64_t size)
                          .want = size,
                          .head = size};
     const int64_t end = clock_mono_us() + 5000000;
-    const uint64_t had = p->credit;
     peer_send(p, &m, NULL, 0);
-    while (p->credit < had + wire_cost(size) && clock_mono_us() < end)
+    while (p->credit < p->used + wire_cost(size) && clock_mono_us() < end)
         (void)peer_receive(p, 50);
-    return p->credit;
+    return p->credit >= p->used + wire_cost(size) ? p->credit : 0;
 }
 
 void
@@ -163,6 +162,8 @@ peer_bundle(struct peer *p, uint64_t seq, uint64_t size, uint64_t off, const voi
                          .seq = seq,
                          .size = size,
                          .off = off};
+    if (off == 0)
+        p->used += wire_cost(size);
     peer_send(p, &m, bytes, len);
 }
 
