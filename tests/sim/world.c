@@ -29,7 +29,7 @@ enum {
     LINKS_MAX = 20000,
     CHUNK = 4096,
     MARK_US = 1000000,
-    FAULTS_US = 20000000,  /* faults happen for so long, */
+    FAULTS_US = 12000000,  /* faults happen for so long, */
     END_US = 900000000     /* and by then everything is answered */
 };
 
