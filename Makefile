@@ -41,6 +41,7 @@ LIB_math     := -lm
 LIB_cmocka   := -lcmocka
 # Not libraries: what a test may make fail on demand, through its own __wrap_ functions.
 LIB_no_memory  := -Wl,--wrap=calloc -Wl,--wrap=reallocarray
+LIB_no_heap    := -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc -Wl,--wrap=strndup
 LIB_no_eventfd := -Wl,--wrap=eventfd
 LIB_resolver   := -Wl,--wrap=getaddrinfo
 LIB_sluice    = $(B)/libsluice.a -lzmq $(LIB_msgpack)
@@ -226,6 +227,10 @@ CORE_WORLD := tests/unit/core_world.c $(CORE_SRC) common/err.c common/text.c $(W
 $(call unit,core_session_test,$(CORE_WORLD),msgpack)
 $(call unit,core_run_test,$(CORE_WORLD),msgpack)
 $(call unit,core_custody_test,$(CORE_WORLD),msgpack)
+$(call unit,core_verdict_test,$(CORE_WORLD),msgpack)
+$(call unit,core_posting_test,$(CORE_WORLD),msgpack)
+$(call unit,core_credit_test,$(CORE_WORLD),msgpack)
+$(call unit,core_memory_test,$(CORE_WORLD),msgpack no_heap)
 $(call unit,settings_test,$(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
 $(call unit,state_test,$(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c,sqlite3)
 $(call unit,client_session_test,$(SESSION_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)

@@ -97,8 +97,10 @@ begin(struct core *k, struct connector *c, const struct wire_msg *m, uint64_t le
     const uint64_t cost = wire_cost(m->size);
     struct bundle *at;
 
-    if (!ring_grow(c))
-        return; /* no memory: its next message shows a gap, and it sends this one again */
+    if (!ring_grow(c)) {
+        gap(k, c); /* no memory: it sends this one again, after a hello */
+        return;
+    }
     at = custody_at(c, c->expect);
     if ((m->size == 0 || m->size > k->cfg.max_bundle) && c->nacks >= CORE_NACKS_MAX) {
         beyond_credit(k, c); /* who does not look at the answers to its mistakes is not kept */
@@ -113,8 +115,10 @@ begin(struct core *k, struct connector *c, const struct wire_msg *m, uint64_t le
         return;
     }
     b.slot = slots_take(k);
-    if (b.slot == NONE)
+    if (b.slot == NONE) {
+        gap(k, c);
         return;
+    }
     b.cost = cost;
     k->slots[b.slot].connector = c->number;
     k->slots[b.slot].seq = c->expect;

@@ -64,6 +64,7 @@ note(void *ctx, const struct core_effect *e)
     struct world *w = ctx;
     struct mark m = {.epoch = 0};
 
+    w->in_core = false;
     switch (e->kind) {
     case CORE_SEND:
         note_said(w, e->u.send.conn, e->u.send.msg);
@@ -90,6 +91,7 @@ note(void *ctx, const struct core_effect *e)
         NOTE(w->marks, w->n_marks, m);
         break;
     }
+    w->in_core = true;
 }
 
 /* --- the world --- */
@@ -99,7 +101,9 @@ world_step(struct world *w, const struct core_event *e)
 {
     const char *wrong;
 
+    w->in_core = true;
     core_step(w->core, e, w->now, &w->sink);
+    w->in_core = false;
     wrong = w->unchecked ? NULL : core_check(w->core);
     if (wrong != NULL)
         fail_msg("after an event of kind %d: %s", (int)e->kind, wrong);
