@@ -3,8 +3,7 @@
  * Against one private broker with a consumer that drains, each round measures in turn: direct (connectors publish
  * by themselves), through sluiced, direct again, and a bare one-thread loop.  The ratio of a round is sluiced by the
  * mean of the two directs around it; the two directs by each other are the noise of the machine.  If their
- * median differs by more than 5 %, there is no verdict
- * on throughput.  Bundles lost or repeated: no figures at all.
+ * median differs by more than 5 %, there is no verdict on throughput.  Bundles lost or repeated: no figures at all.
  *
  * usage: forward [--quick] [--rounds N] [--case NAME] */
 #include <getopt.h>
