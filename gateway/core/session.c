@@ -337,6 +337,16 @@ session_mark(struct core *k, const char *id, uint64_t epoch, uint64_t answered)
     c->mark_told = answered;
 }
 
+/* All but the id, which a publisher's thread may be reading. */
+static void
+reconfigure(struct connector *c, const struct core_connector *cfg)
+{
+    c->cfg.target = cfg->target;
+    c->cfg.publisher = cfg->publisher;
+    c->cfg.ordered = cfg->ordered;
+    c->configured = true;
+}
+
 void
 session_configure(struct core *k, const struct core_event *e)
 {
@@ -353,19 +363,13 @@ session_configure(struct core *k, const struct core_event *e)
             i = table_add(k, cfg);
         if (i == NONE)
             continue; /* more than CORE_CONNECTORS_MAX: the settings refuse that before us */
-        k->connectors[i]->cfg = *cfg;
-        k->connectors[i]->configured = true;
+        reconfigure(k->connectors[i], cfg);
     }
     for (uint32_t i = 0; i < k->n_connectors; i++) {
         struct connector *c = k->connectors[i];
 
-        if (!c->configured && k->accept_unknown) {
-            struct core_connector cfg = k->unknown;
-
-            memcpy(cfg.id, c->cfg.id, sizeof(cfg.id));
-            c->cfg = cfg;
-            c->configured = true;
-        }
+        if (!c->configured && k->accept_unknown)
+            reconfigure(c, &k->unknown);
         if (!c->configured && c->conn != 0) {
             session_error(k, c->conn, WIRE_R_UNKNOWN_ID, "id", "this connector was taken out of the configuration", c);
             disconnect(k, c);
