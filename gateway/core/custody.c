@@ -65,8 +65,7 @@ keep(struct core *k, const struct bundle *b, bool first)
 static void
 gap(struct core *k, struct connector *c)
 {
-    if (!c->gap)
-        session_error(k, c->conn, WIRE_R_GAP, "seq", "not the expected sequence or offset: say hello again", c);
+    session_error(k, c->conn, WIRE_R_GAP, "seq", "not the expected sequence or offset: say hello again", c);
     c->gap = true;
 }
 
@@ -198,8 +197,6 @@ custody_drop_half(struct core *k, struct connector *c)
     c->receiving = false;
     c->expect--;
     slots_give(k, custody_at(c, c->expect)->slot);
-    if (c->next_post > c->expect)
-        c->next_post = c->expect;
 }
 
 void

@@ -154,6 +154,18 @@ credit_may_be_used_to_the_last_byte_and_not_beyond(void **state)
 }
 
 static void
+a_bundle_that_is_a_byte_beyond_the_credit_is_beyond_it(void **state)
+{
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "feed");
+
+    peer_asks(&p, 5000, 5000);
+    peer_sends(&p, p.credit + 1);
+    assert_true(was_cut(w, p.conn));
+    assert_int_equal(w->n_kept, 0);
+}
+
+static void
 credit_counts_from_each_hello_anew(void **state)
 {
     struct world *w = *state;
@@ -453,6 +465,7 @@ main(void)
         cmocka_unit_test(the_next_bundle_is_always_given_whole_however_many_want),
         TEST(tiny_bundles_get_what_they_cost),
         TEST(credit_may_be_used_to_the_last_byte_and_not_beyond),
+        TEST(a_bundle_that_is_a_byte_beyond_the_credit_is_beyond_it),
         TEST(credit_counts_from_each_hello_anew),
         TEST(no_credit_is_given_while_the_broker_is_down_and_a_hold_says_so_once),
         TEST(no_credit_is_given_during_an_alarm_of_the_broker),

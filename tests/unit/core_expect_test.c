@@ -61,6 +61,28 @@ a_gateway_that_knows_less_than_the_connector_has_seen_believes_it(void **state)
 }
 
 static void
+a_gateway_that_lost_its_newest_marks_believes_the_connector(void **state)
+{
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "feed");
+
+    peer_pushes(&p, 100);
+    broker_confirms(&p, 1);
+    world_kind(w, CORE_SAVE);
+    for (uint64_t seq = 2; seq <= 5; seq++) {
+        peer_pushes(&p, 100);
+        broker_confirms(&p, seq);
+    }
+    world_restart(w); /* the mark says 1 */
+    peer_reconnects(&p);
+    p.seen = 5;
+    assert_true(peer_hello(&p));
+    assert_int_equal(p.next, 6);
+    world_turn(w);
+    assert_int_equal(said_count(w, p.conn, WIRE_VERDICT), 0);
+}
+
+static void
 a_mark_of_who_is_not_configured_counts_when_it_is(void **state)
 {
     struct world *w = *state;
@@ -105,6 +127,7 @@ main(void)
         TEST(after_a_reconnect_it_goes_on_where_the_gateway_stands),
         TEST(after_a_restart_of_the_gateway_it_goes_on_behind_the_mark),
         TEST(a_gateway_that_knows_less_than_the_connector_has_seen_believes_it),
+        TEST(a_gateway_that_lost_its_newest_marks_believes_the_connector),
         TEST(a_mark_of_who_is_not_configured_counts_when_it_is),
         TEST(a_mark_does_not_overrule_who_has_spoken_already),
     };

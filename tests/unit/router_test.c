@@ -29,9 +29,12 @@ struct world {
     struct door_message in;
     char         dir[32];
     int          monitors;
+    void        *open[2 * MANY]; /* sockets of peers: a test that failed leaves them, and the context waits for them */
+    int          n_open;
 };
 
 struct peer {
+    struct world *w;
     void *socket, *monitor;
 };
 
@@ -61,6 +64,12 @@ teardown(void **state)
     struct world *w = *state;
 
     door_close(w->door);
+    for (int i = 0; i < w->n_open; i++) {
+        const int none = 0;
+
+        zmq_setsockopt(w->open[i], ZMQ_LINGER, &none, sizeof(none));
+        zmq_close(w->open[i]);
+    }
     zmq_ctx_term(w->ctx);
     if (w->dir[0] != '\0')
         rmdir(w->dir);
@@ -76,14 +85,33 @@ set_int(void *socket, int option, int value)
     assert_int_equal(zmq_setsockopt(socket, option, &value, sizeof(value)), 0);
 }
 
+static void *
+open_socket(struct world *w, int type)
+{
+    void *s = zmq_socket(w->ctx, type);
+
+    assert_non_null(s);
+    assert_true(w->n_open < 2 * MANY);
+    w->open[w->n_open++] = s;
+    return s;
+}
+
+static void
+close_socket(struct world *w, void *s)
+{
+    for (int i = 0; i < w->n_open; i++)
+        if (w->open[i] == s)
+            w->open[i] = w->open[--w->n_open];
+    set_int(s, ZMQ_LINGER, 0);
+    zmq_close(s);
+}
+
 /* A peer with a routing id of its own choice (NULL: none), which does not come back when it is cut. */
 static struct peer
 peer_with_id(struct world *w, const char *id)
 {
-    struct peer p = {.socket = zmq_socket(w->ctx, ZMQ_DEALER)};
+    const struct peer p = {.w = w, .socket = open_socket(w, ZMQ_DEALER)};
 
-    assert_non_null(p.socket);
-    set_int(p.socket, ZMQ_LINGER, 0);
     set_int(p.socket, ZMQ_RECONNECT_IVL, -1);
     if (id != NULL)
         assert_int_equal(zmq_setsockopt(p.socket, ZMQ_ROUTING_ID, id, strlen(id)), 0);
@@ -105,7 +133,7 @@ peer_watched(struct world *w, const char *id)
 
     snprintf(name, sizeof(name), "inproc://monitor-%d", w->monitors++);
     assert_int_equal(zmq_socket_monitor(p.socket, name, ZMQ_EVENT_DISCONNECTED), 0);
-    p.monitor = zmq_socket(w->ctx, ZMQ_PAIR);
+    p.monitor = open_socket(w, ZMQ_PAIR);
     assert_int_equal(zmq_connect(p.monitor, name), 0);
     peer_connects(w, &p);
     return p;
@@ -125,10 +153,9 @@ peer_leaves(struct peer *p)
 {
     if (p->monitor != NULL) {
         zmq_socket_monitor(p->socket, NULL, 0);
-        set_int(p->monitor, ZMQ_LINGER, 0);
-        zmq_close(p->monitor);
+        close_socket(p->w, p->monitor);
     }
-    zmq_close(p->socket);
+    close_socket(p->w, p->socket);
 }
 
 static void

@@ -338,7 +338,8 @@ chunks_that_do_not_add_up_are_refused_once_and_another_attempt_is_taken(void **s
         chunk(w, CONN, 0, BIG, 0, WIRE_CHUNK_MAX);
         chunk(w, CONN, 0, wrong[i].size, wrong[i].off, wrong[i].len);
         assert_error(w, CONN, WIRE_R_STATE_SIZE);
-        chunk(w, CONN, 0, BIG, WIRE_CHUNK_MAX, 100); /* the rest of it is dropped in silence */
+        chunk(w, CONN, 0, BIG, WIRE_CHUNK_MAX, WIRE_CHUNK_MAX); /* the rest of it is dropped in silence */
+        chunk(w, CONN, 0, BIG, 2 * WIRE_CHUNK_MAX, BIG - 2 * WIRE_CHUNK_MAX);
         assert_int_equal(w->n_said, 0);
         assert_int_equal(w->store.n, i);
         set(w, CONN, 0, BIG);

@@ -75,6 +75,21 @@ each_part_of_a_target_makes_it_another(void **state)
     assert_int_equal(intern(t, "", "xk", "q", false, NULL), 6);
 }
 
+/* There are fewer buckets than that, so some of these meet in one and differ in a single name. */
+static void
+names_that_meet_in_a_bucket_are_told_apart(void **state)
+{
+    struct targets *t = *state;
+    char name[32];
+
+    for (int i = 0; i < 10000; i++) {
+        snprintf(name, sizeof(name), "n%d", i);
+        assert_int_equal(intern(t, name, "k", "q", false, NULL), 3 * i);
+        assert_int_equal(intern(t, "x", name, "q", false, NULL), 3 * i + 1);
+        assert_int_equal(intern(t, "x", "k", name, false, NULL), 3 * i + 2);
+    }
+}
+
 static void
 a_publisher_may_keep_a_target_while_others_are_added(void **state)
 {
@@ -120,6 +135,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(numbers_count_from_zero_and_the_same_target_has_the_same),
         TEST(each_part_of_a_target_makes_it_another),
+        TEST(names_that_meet_in_a_bucket_are_told_apart),
         TEST(a_publisher_may_keep_a_target_while_others_are_added),
         TEST(beyond_the_bound_a_new_one_is_refused_and_the_known_stay),
     };
