@@ -23,7 +23,8 @@ enum { BODIES_COPY_MAX = 8192 };
 struct body *bodies_open(struct bodies *b, uint32_t slot, uint64_t size, struct wire_text ctype);
 
 /* The same for a small body (at most BODIES_COPY_MAX), all of whose bytes are there: they are copied. */
-struct body *bodies_open_whole(struct bodies *b, uint32_t slot, const void *bytes, uint64_t size, struct wire_text ctype);
+struct body *bodies_open_whole(struct bodies *b, uint32_t slot, const void *bytes, uint64_t size,
+                               struct wire_text ctype);
 
 /* Where the next chunk goes: to be filled, then counted by bodies_added.  NULL: no memory. */
 struct chunk *bodies_next(struct body *body);

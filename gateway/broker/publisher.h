@@ -25,8 +25,8 @@ struct pub_target {
     const char *exchange;    /* "" is the default exchange */
     const char *routing_key; /* at most 255 bytes */
     const char *queue;       /* verified to exist and be durable; "" cannot be verified, and a line says so */
-    bool        declare;     /* create queue (durable, classic), exchange (durable, direct) and binding if missing; a new
-                              * queue is published to 2 s later: RabbitMQ may forget a younger one when it is killed */
+    bool        declare;     /* create queue (durable, classic), exchange (durable, direct) and binding if missing; a
+                              * new queue is published to 2 s later: RabbitMQ may forget a younger one in a kill */
 };
 
 struct pub_host {
