@@ -9,6 +9,7 @@
 #include "settings.h"
 #include "states.h"
 #include "targets.h"
+#include "text.h"
 
 static void
 later(struct loop *l, const struct core_event *e)
@@ -38,12 +39,19 @@ static void
 log_sent(struct loop *l, uint64_t conn, const struct wire_msg *m)
 {
     const char *id = core_connector_of(l->core, conn);
+    char asked[TEXT_ID_MAX + 1] = "";
 
+    /* Who is refused at the door is named as it named itself. */
+    if (id == NULL && l->header != NULL && l->header->type == WIRE_HELLO && l->header->id.len < sizeof(asked)) {
+        memcpy(asked, l->header->id.at, l->header->id.len);
+        id = asked;
+    }
     if (m->type == WIRE_WELCOME)
         log_event(l->log, LOG_INFO, "connector_welcomed", LOG_STR("connector", id), LOG_INT("epoch", m->epoch),
                   LOG_INT("attempt", m->attempt), LOG_INT("expect", m->expect));
     if (m->type == WIRE_ERROR)
-        log_event(l->log, LOG_WARN, "connector_error", LOG_STR("connector", id),
+        /* The first word after a reconnect is no fault of anybody's. */
+        log_event(l->log, m->code == WIRE_R_HELLO_FIRST ? LOG_INFO : LOG_WARN, "connector_error", LOG_STR("connector", id),
                   LOG_STR("code", wire_reason_name(m->code)), LOG_TEXT("field", m->field.at, m->field.len),
                   LOG_TEXT("text", m->text.at, m->text.len));
     if (m->type == WIRE_STOP)
@@ -154,8 +162,10 @@ effects_take(void *ctx, const struct core_effect *e)
         door_cut(l->door, l->now_us);
         break;
     case CORE_FORGET:
-        states_gone(l->states, e->u.conn);
-        door_forget(l->door, e->u.conn);
+        log_event(l->log, LOG_INFO, "connector_gone", LOG_STR("connector", core_connector_of(l->core, e->u.forget.conn)),
+                  LOG_STR("why", e->u.forget.why));
+        states_gone(l->states, e->u.forget.conn);
+        door_forget(l->door, e->u.forget.conn);
         break;
     case CORE_KEEP:
         keep(l, e->u.keep.slot, e->u.keep.size, e->u.keep.first);

@@ -20,7 +20,10 @@
 #include "states.h"
 #include "targets.h"
 
-enum { TURN_MAX = 512 /* messages from the door in one turn */ };
+enum {
+    TURN_MAX = 512,    /* messages from the door in one turn */
+    STOP_READ_MS = 150 /* for connectors to read that we stop */
+};
 
 /* --- what comes in --- */
 
@@ -322,6 +325,8 @@ loop_run(struct loop *l, struct err *err)
             return -1;
     }
     effects_step_kind(l, CORE_STOP);
+    /* What arrives right before a connection ends may be thrown away by the other's libzmq: let it be read first. */
+    poll(NULL, 0, STOP_READ_MS);
     effects_step_kind(l, CORE_SAVE);
     effects_marks(l);
     return 0;

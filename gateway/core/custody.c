@@ -76,7 +76,7 @@ beyond_credit(struct core *k, struct connector *c)
 
     session_error(k, c->conn, WIRE_R_CREDIT, "size", "these bytes are beyond the credit: the connection is ended", c);
     core_emit(k, &e);
-    session_gone(k, c->conn);
+    session_gone(k, c->conn, "cut");
 }
 
 static void

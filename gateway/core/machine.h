@@ -136,7 +136,7 @@ void     table_free(struct core *k);
 void session_configure(struct core *k, const struct core_event *e);
 void session_mark(struct core *k, const char *id, uint64_t epoch, uint64_t answered);
 void session_message(struct core *k, uint64_t conn, const struct wire_msg *m, uint64_t body_len);
-void session_gone(struct core *k, uint64_t conn);
+void session_gone(struct core *k, uint64_t conn, const char *why);
 void session_timers(struct core *k);
 void session_stop(struct core *k);
 void session_error(struct core *k, uint64_t conn, enum wire_reason code, const char *field, const char *text,

@@ -71,21 +71,21 @@ detach(struct core *k, struct connector *c)
 }
 
 static void
-disconnect(struct core *k, struct connector *c)
+disconnect(struct core *k, struct connector *c, const char *why)
 {
-    struct core_effect e = {.kind = CORE_FORGET, .u.conn = c->conn};
+    struct core_effect e = {.kind = CORE_FORGET, .u.forget = {c->conn, why}};
 
     core_emit(k, &e);
     detach(k, c);
 }
 
 void
-session_gone(struct core *k, uint64_t conn)
+session_gone(struct core *k, uint64_t conn, const char *why)
 {
     const uint32_t i = table_of(k, conn);
 
     if (i != NONE)
-        disconnect(k, k->connectors[i]);
+        disconnect(k, k->connectors[i], why);
 }
 
 void
@@ -94,7 +94,7 @@ session_timers(struct core *k)
     const int64_t limit = k->cfg.ping_us * k->cfg.missed;
 
     while (k->heard.head != NONE && k->connectors[k->heard.head]->heard_us + limit <= k->now_us)
-        disconnect(k, k->connectors[k->heard.head]);
+        disconnect(k, k->connectors[k->heard.head], "silent");
 }
 
 static void
@@ -187,6 +187,10 @@ hello(struct core *k, uint64_t conn, const struct wire_msg *m)
 
     if (i == NONE)
         return;
+    if (m->epoch > CORE_EPOCH_MAX) {
+        session_error(k, conn, WIRE_R_FIELD, "epoch", "an epoch is at most 2^62: microseconds since 1970 times 1024 serve", NULL);
+        return;
+    }
     if (m->seen > WIRE_NUMBER_MAX / 2) {
         session_error(k, conn, WIRE_R_FIELD, "seen", "no connector has seen so many verdicts", NULL);
         return;
@@ -199,7 +203,7 @@ hello(struct core *k, uint64_t conn, const struct wire_msg *m)
     if (c->conn != 0 && c->conn != conn) {
         if (m->epoch > c->epoch)
             send_stop(k, c->conn, WIRE_R_REPLACED);
-        disconnect(k, c);
+        disconnect(k, c, m->epoch > c->epoch ? "replaced" : "reconnected");
     }
     if (!table_bind(k, conn, i))
         return; /* no memory: it will say hello again */
@@ -306,7 +310,7 @@ session_message(struct core *k, uint64_t conn, const struct wire_msg *m, uint64_
         done(k, c, m);
         break;
     case WIRE_BYE:
-        disconnect(k, c);
+        disconnect(k, c, "bye");
         break;
     default:
         break; /* state, health and log are the shell's: here they only prove life */
@@ -372,7 +376,7 @@ session_configure(struct core *k, const struct core_event *e)
             reconfigure(c, &k->unknown);
         if (!c->configured && c->conn != 0) {
             session_error(k, c->conn, WIRE_R_UNKNOWN_ID, "id", "this connector was taken out of the configuration", c);
-            disconnect(k, c);
+            disconnect(k, c, "removed");
         }
         posting_pump(k, c);
     }

@@ -81,7 +81,8 @@ bind_it(struct door *d, const struct door_config *c, struct err *err)
     size_t len = sizeof(d->endpoint);
 
     if (zmq_bind(d->socket, c->endpoint) != 0)
-        return err_set(err, ERR_CONFIG, 0, "door.endpoint %s: %s", c->endpoint, zmq_strerror(errno));
+        return err_set(err, ERR_CONFIG, 0, "door.endpoint %s: %s%s", c->endpoint, zmq_strerror(errno),
+                       errno == ENOENT ? ": create the folder of the socket first" : "");
     if (zmq_getsockopt(d->socket, ZMQ_LAST_ENDPOINT, d->endpoint, &len) != 0)
         return err_set(err, ERR_IO, 0, "door.endpoint %s: %s", c->endpoint, zmq_strerror(errno));
     return 0;
@@ -457,6 +458,8 @@ door_close(struct door *d)
         zmq_close(d->socket);
     if (d->ctx != NULL)
         zmq_ctx_term(d->ctx);
+    if (strncmp(d->endpoint, "ipc:///", 7) == 0)
+        unlink(d->endpoint + 6); /* libzmq leaves it */
     free(d->peers);
     free(d->buckets);
     free(d);

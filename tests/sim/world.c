@@ -383,7 +383,7 @@ on_effect(void *ctx, const struct core_effect *e)
         break;
     case CORE_FORGET:
         for (uint64_t i = 1; i <= w->next_link; i++)
-            if (w->conns[i] == e->u.conn)
+            if (w->conns[i] == e->u.forget.conn)
                 w->conns[i] = 0;
         break;
     case CORE_KEEP:

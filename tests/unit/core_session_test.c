@@ -84,6 +84,18 @@ a_hello_that_was_overtaken_by_a_newer_one_is_not_answered(void **state)
 }
 
 static void
+an_epoch_that_would_leave_no_room_for_a_later_one_is_refused(void **state)
+{
+    struct world *w = *state;
+    struct peer p = peer_new(w, "feed"), other = peer_new(w, "feed");
+
+    p.epoch = CORE_EPOCH_MAX + 1;
+    assert_false(peer_hello(&p));
+    assert_true(said_error(w, p.conn, WIRE_R_FIELD));
+    assert_true(peer_hello(&other));
+}
+
+static void
 a_connector_that_nobody_configured_is_told_so_and_that_it_is_final(void **state)
 {
     struct world *w = *state;
@@ -399,6 +411,7 @@ main(void)
         TEST(whatever_is_said_before_hello_is_answered_by_hello_first_and_does_nothing),
         TEST(a_hello_repeated_with_the_next_attempt_is_welcomed_again),
         TEST(a_hello_that_was_overtaken_by_a_newer_one_is_not_answered),
+        TEST(an_epoch_that_would_leave_no_room_for_a_later_one_is_refused),
         TEST(a_connector_that_nobody_configured_is_told_so_and_that_it_is_final),
         TEST(where_unknown_connectors_are_accepted_they_get_the_default_target),
         TEST(more_connectors_than_the_gateway_can_know_are_told_that_it_is_busy),

@@ -73,7 +73,7 @@ note(void *ctx, const struct core_effect *e)
         NOTE(w->cut, w->n_cut, e->u.conn);
         break;
     case CORE_FORGET:
-        NOTE(w->forgotten, w->n_forgotten, e->u.conn);
+        NOTE(w->forgotten, w->n_forgotten, e->u.forget.conn);
         break;
     case CORE_KEEP:
         NOTE(w->kept, w->n_kept, (struct kept){e->u.keep.slot, e->u.keep.size, e->u.keep.first});
