@@ -444,9 +444,9 @@ install: all
 	install -m 644 $(B)/libsluice.a $(DESTDIR)$(PREFIX)/lib
 	install -m 755 $(B)/libsluice.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib
 	ln -sf libsluice.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libsluice.so
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' packaging/sluice.pc.in \
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@MSGPACK@|$(LIB_msgpack)|' packaging/sluice.pc.in \
 	    >$(DESTDIR)$(PREFIX)/lib/pkgconfig/sluice.pc
-	install -m 644 README.md LICENSE $(wildcard packaging/sluice.cfg) $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/sluice
+	install -m 644 README.md ARCHITECTURE.md LICENSE $(wildcard packaging/sluice.cfg) $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/sluice
 
 clean:
 	rm -rf $(B)
