@@ -487,11 +487,13 @@ a_thousand_peers_have_a_thousand_numbers_and_each_hears_its_own(void **state)
     struct world *w = calloc(1, sizeof(*w));
     struct rlimit files;
     struct peer *peers = calloc(MANY, sizeof(*peers));
+    uint64_t *conns = calloc(MANY, sizeof(*conns));
     char endpoint[64], text[32];
 
     (void)state;
     assert_non_null(w);
     assert_non_null(peers);
+    assert_non_null(conns);
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
     files.rlim_cur = files.rlim_max;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
@@ -508,15 +510,21 @@ a_thousand_peers_have_a_thousand_numbers_and_each_hears_its_own(void **state)
         const uint64_t conn = receive(w);
 
         assert_true((uint32_t)conn < 2 * MANY); /* the places are kept close */
+        snprintf(text, sizeof(text), "%.*s", (int)w->in.header_len, (const char *)w->in.header);
+        conns[strtoul(text, NULL, 10)] = conn;
         snprintf(text, sizeof(text), "you are %.*s", (int)w->in.header_len, (const char *)w->in.header);
         assert_true(answer(w, conn, text));
     }
     for (int i = 0; i < MANY; i++) {
         snprintf(text, sizeof(text), "you are %d", i);
         assert_hears(&peers[i], text);
-        peer_leaves(&peers[i]);
+        peer_says(&peers[i], "again");
+        assert_int_equal(receive(w), conns[i]); /* as before all the others came */
     }
+    for (int i = 0; i < MANY; i++)
+        peer_leaves(&peers[i]);
     free(peers);
+    free(conns);
     teardown((void *[]){w});
 }
 
