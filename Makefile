@@ -303,7 +303,9 @@ $(call bench,wire,common/text.c $(WIRE_SRC),msgpack)
 # --- The usual targets ------------------------------------------------------------------------------------------------
 LIBRARY := $(B)/libsluice.a $(B)/libsluice.so
 
+# With a recipe there is no word of nothing to be done.
 all: $(GATEWAY) $(LIBRARY) $(CONNECTORS)
+	@:
 .DEFAULT_GOAL := all
 
 $(B)/obj/%.o: %.c Makefile $(PROBED)
@@ -348,13 +350,18 @@ test:
 	@$(MAKE) --no-print-directory test-run
 
 tests: $(UNIT) $(SIM) $(SYSTEM)
+	@:
 test-run: all tests
 	@$(RUN_TESTS) $(UNIT) $(SIM) $(SYSTEM) $(SYSTEM_SCRIPTS)
 
+# By the environment, so that any name may be a FEED; PWD is where the user stands, also with `make -C`.
+demo: export ONCE := $(ONCE)
+demo: export FEED := $(FEED)
+demo: export DEMO_FROM := $(PWD)
 demo:
 	@packaging/deps
 	@$(MAKE) --no-print-directory -j$(JOBS) all
-	@SLUICE_BUILD='$(abspath $(B))' ONCE='$(ONCE)' FEED='$(FEED)' packaging/demo
+	@SLUICE_BUILD='$(abspath $(B))' packaging/demo
 
 deps:
 	@packaging/deps
