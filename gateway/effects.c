@@ -14,9 +14,14 @@
 static void
 later(struct loop *l, const struct core_event *e)
 {
-    if (l->n_after < AFTER_MAX)
+    if (l->n_after < AFTER_MAX) {
         l->after[l->n_after++] = *e;
-    /* Beyond that: a connection that is gone is found again by its silence. */
+    } else if (e->kind != CORE_GONE) { /* a connection that is gone is found again by its silence */
+        /* So many bundles without memory in one step: start again.  What was answered for is RabbitMQ's, and the
+         * rest is sent again by its connectors. */
+        log_event(l->log, LOG_ERROR, "out_of_memory", LOG_STR("text", "more bundles without memory than can be told"));
+        abort();
+    }
 }
 
 static void
@@ -81,6 +86,10 @@ keep(struct loop *l, uint32_t slot, uint64_t size, bool first)
         return;
     }
     body = first ? bodies_open(l->bodies, slot, size, l->header->ctype) : bodies_at(l->bodies, slot);
+    if (body != NULL && in->body_len <= BODIES_COPY_MAX) {
+        bodies_copy(body, in->body, in->body_len); /* no memory: as below */
+        return;
+    }
     to = body == NULL ? NULL : bodies_next(body);
     if (to == NULL)
         return; /* no memory: `publish` sees that the body is not whole */
@@ -119,10 +128,13 @@ publish(struct loop *l, const struct core_effect *e)
     };
     struct core_event failed = {.kind = CORE_REFUSED};
 
-    if (body != NULL && body->have == body->size && batch_add(&l->batches[e->u.publish.publisher], &m))
-        return;
+    if (body != NULL && body->have == body->size) {
+        failed.kind = CORE_RETRY; /* it is whole: only the list of this turn could not grow */
+        if (batch_add(&l->batches[e->u.publish.publisher], &m))
+            return;
+    }
     failed.u.result.slot = e->u.publish.slot;
-    failed.u.result.reason = WIRE_R_BUSY;
+    failed.u.result.reason = WIRE_R_REFUSED;
     failed.u.result.text = "the gateway had no memory for this bundle: push it again";
     later(l, &failed);
 }

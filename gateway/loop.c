@@ -227,7 +227,8 @@ reload(struct loop *l)
         return;
     }
     log_set(l->log, fresh->log.format, fresh->log.level);
-    settings_free(l->settings);
+    if (l->settings != l->first)
+        settings_free(l->settings);
     l->settings = fresh;
     log_event(l->log, LOG_INFO, "reloaded", LOG_INT("connectors", fresh->n_connectors));
 }

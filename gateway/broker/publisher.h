@@ -68,8 +68,8 @@ enum pub_event_kind {
     PUB_BLOCKED,   /* the broker announced an alarm: nothing more is published */
     PUB_UNBLOCKED,
     PUB_CONFIRMED, /* the broker has it, in a queue */
-    PUB_NACKED,    /* the broker did not take it: try again later */
-    PUB_RETURNED,  /* no queue is bound there (basic.return) */
+    PUB_NACKED,    /* the broker did not take it, or its queue was deleted just before: try again later */
+    PUB_RETURNED,  /* no queue is bound to that exchange for that key (basic.return) */
     PUB_REFUSED,   /* the broker closed the channel over this very message (text: its words) */
     PUB_BAD_TARGET /* the target is missing or would lose what is confirmed; not published (text: why) */
 };

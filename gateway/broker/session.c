@@ -27,6 +27,7 @@ enum {
     UNSENT_MAX = 1024 * 1024,
     VERIFY_MAX = 4,          /* targets looked at in one turn, about 1 ms each */
     RECHECK_US = 5000000,    /* a bad target is looked at again so often at most */
+    DOUBT_US = 1000000,      /* and so is a good queue whose exchange returns messages */
     READ_MAX = 1024          /* frames in one turn */
 };
 
@@ -84,13 +85,48 @@ next_trial(struct session *s)
         s->again_at = s->again_n = 0;
 }
 
+/* A message came back, so what was known of its queue is old: the next one there has it looked at again, and
+ * declared if that is wanted.  Only a good one: the others are looked at again anyhow, and many may come back at once.
+ * A queue that was found good without its binding to an exchange of the user's is not asked about for each message. */
+static void
+doubt(struct session *s, const struct pub_message *message)
+{
+    struct target *target = target_list_get(s->targets, message->target, NULL);
+
+    if (target == NULL || target->state != TARGET_GOOD || message->target->queue[0] == '\0')
+        return;
+    if (message->target->exchange[0] == '\0' || s->now_us - target->checked_us >= DOUBT_US)
+        target->state = TARGET_UNKNOWN;
+}
+
+/* The default exchange is bound to every queue by its name, so a return says that the queue is gone. */
+static bool
+queue_gone(const struct pub_target *def)
+{
+    return def->exchange[0] == '\0' && def->queue[0] != '\0' && strcmp(def->queue, def->routing_key) == 0;
+}
+
+static void
+came_back(struct session *s, const struct pub_message *message, char **returned)
+{
+    doubt(s, message);
+    if (queue_gone(message->target)) { /* given again, it finds the queue declared anew, or is told of the bad target */
+        outbox_add(s->outbox, PUB_NACKED, s->number, message->ticket, NULL);
+        return;
+    }
+    outbox_add(s->outbox, PUB_RETURNED, s->number, message->ticket, *returned);
+    *returned = NULL;
+}
+
 static void
 confirmed(void *ctx, const struct pub_message *message, char **returned)
 {
     struct session *s = ctx;
 
-    outbox_add(s->outbox, *returned != NULL ? PUB_RETURNED : PUB_CONFIRMED, s->number, message->ticket, *returned);
-    *returned = NULL;
+    if (*returned != NULL)
+        came_back(s, message, returned);
+    else
+        outbox_add(s->outbox, PUB_CONFIRMED, s->number, message->ticket, NULL);
     next_trial(s);
 }
 

@@ -17,6 +17,7 @@ struct err;
 
 enum {
     CORE_CONNECTORS_MAX = 20000, /* known to one gateway, configured and admitted ones together */
+    CORE_UNKNOWN_MAX = 10000,    /* who is not configured is admitted, or remembered, only below this many */
     CORE_PUBLISHERS_MAX = 16,
     CORE_NACKS_MAX = 64,         /* unseen nacks of one connector; then it gets no more credit until it has seen them */
 };

@@ -144,11 +144,16 @@ epoch_is_right(struct core *k, const struct connector *c, uint64_t conn, const s
     if (m->epoch > c->epoch)
         return true;
     /* A fresh program has sent nothing: where bundles of its epoch are known, that was another program. */
-    if (m->epoch == c->epoch && !(m->fresh && c->expect > 1))
-        return m->attempt > c->attempt; /* else a hello that was overtaken by a newer one: it needs no answer */
+    if (m->epoch == c->epoch && !(m->fresh && c->expect > 1)) {
+        if (m->attempt > c->attempt)
+            return true;
+        /* On this connection it was overtaken by a newer one.  On another it is a second program, or begins again. */
+        if (conn != c->conn)
+            send_stop(k, conn, WIRE_R_REPLACED);
+        return false;
+    }
     if (m->fresh)
-        session_error(k, conn, WIRE_R_EPOCH, "epoch",
-                      "this epoch is not above the last one: take that plus one, and random bits", c);
+        session_error(k, conn, WIRE_R_EPOCH, "epoch", "this epoch is not above the last one: take that plus one, and random bits", c);
     else
         send_stop(k, conn, WIRE_R_REPLACED);
     return false;
@@ -164,7 +169,7 @@ find(struct core *k, uint64_t conn, const struct wire_msg *m)
 
         memset(cfg.id, 0, sizeof(cfg.id));
         memcpy(cfg.id, m->id.at, m->id.len);
-        i = table_add(k, &cfg);
+        i = k->n_connectors < CORE_UNKNOWN_MAX ? table_add(k, &cfg) : NONE;
         if (i == NONE) {
             session_error(k, conn, WIRE_R_BUSY, "id", "the gateway knows as many connectors as it can", NULL);
             return NONE;
@@ -328,7 +333,7 @@ session_mark(struct core *k, const char *id, uint64_t epoch, uint64_t answered)
 
         memset(cfg.id, 0, sizeof(cfg.id));
         strncpy(cfg.id, id, sizeof(cfg.id) - 1);
-        i = table_add(k, &cfg);
+        i = k->n_connectors < CORE_UNKNOWN_MAX ? table_add(k, &cfg) : NONE;
         if (i == NONE)
             return;
         k->connectors[i]->configured = k->accept_unknown;

@@ -229,42 +229,34 @@ a_slot_that_was_closed_is_opened_anew(void **state)
 }
 
 static void
-the_list_of_chunks_is_made_for_what_the_first_one_promises(void **state)
+many_small_chunks_fill_pieces_of_memory_and_take_no_list(void **state)
 {
     struct world *w = *state;
-    struct bodies *b = w->b;
-    struct body *body = bodies_open(b, 0, 100, no_type);
+    struct body *body = bodies_open(w->b, 0, 200000, no_type);
+    uint64_t at = 0;
 
-    for (int i = 0; i < 10; i++)
-        assert_true(add(body, "0123456789", 10, &w->released));
-    assert_int_equal(body->cap, 10);
+    assert_true(add(body, "0123456789", 10, &w->released)); /* a large one between small ones stays as it is */
+    for (int i = 10; i < 200000; i++) {
+        const char c = (char)('a' + i % 26);
+
+        assert_true(bodies_copy(body, &c, 1));
+    }
+    assert_int_equal(body->have, 200000);
+    assert_true(body->n <= 6);
+    for (uint32_t i = 0; i < body->n; i++)
+        for (size_t j = 0; j < body->chunks[i].len; j++, at++)
+            assert_int_equal(((const char *)body->chunks[i].at)[j], at < 10 ? '0' + (int)at : 'a' + (int)(at % 26));
+    assert_int_equal(at, 200000);
 }
 
 static void
-chunks_smaller_than_the_first_make_the_list_grow(void **state)
+a_huge_body_takes_no_huge_list_before_its_chunks_come(void **state)
 {
     struct world *w = *state;
-    struct bodies *b = w->b;
-    struct body *body = bodies_open(b, 0, 1000, no_type);
-
-    assert_true(add(body, "0123456789", 10, &w->released));
-    for (int i = 0; i < 990; i++)
-        assert_true(add(body, "x", 1, &w->released));
-    assert_int_equal(body->have, 1000);
-    assert_memory_equal(body->chunks[0].at, "0123456789", 10);
-    bodies_close(b, 0);
-    assert_int_equal(w->released, 991);
-}
-
-static void
-a_tiny_first_chunk_of_a_huge_body_takes_no_huge_list(void **state)
-{
-    struct world *w = *state;
-    struct bodies *b = w->b;
-    struct body *body = bodies_open(b, 0, UINT64_C(1) << 40, no_type);
+    struct body *body = bodies_open(w->b, 0, UINT64_C(512) << 20, no_type);
 
     assert_true(add(body, "x", 1, &w->released) && add(body, "x", 1, &w->released));
-    assert_true(body->cap <= 16384);
+    assert_true(body->cap <= 8194);
 }
 
 static void
@@ -300,12 +292,13 @@ without_memory_nothing_is_opened_and_what_is_open_stays(void **state)
     assert_null(bodies_at(b, 1));
     assert_null(bodies_at(b, 100000));
     assert_true(add(body, "0123456789", 10, &w->released));
-    for (int i = 0; i < 8; i++)
-        assert_true(add(body, "x", 1, &w->released));
     failing = 1;
     assert_false(add(body, "x", 1, &w->released)); /* no room for more chunks than were promised */
+    failing = 1;
+    assert_false(bodies_copy(body, "x", 1));
+    assert_true(bodies_copy(body, "x", 1));
     assert_memory_equal(body->chunks[1].at, "0123456789", 10);
-    assert_int_equal(body->n, 10);
+    assert_int_equal(body->n, 3);
 }
 
 static void
@@ -333,9 +326,8 @@ main(void)
         TEST(the_content_type_is_a_copy_and_has_a_default),
         TEST(slots_may_be_far_apart),
         TEST(a_slot_that_was_closed_is_opened_anew),
-        TEST(the_list_of_chunks_is_made_for_what_the_first_one_promises),
-        TEST(chunks_smaller_than_the_first_make_the_list_grow),
-        TEST(a_tiny_first_chunk_of_a_huge_body_takes_no_huge_list),
+        TEST(many_small_chunks_fill_pieces_of_memory_and_take_no_list),
+        TEST(a_huge_body_takes_no_huge_list_before_its_chunks_come),
         TEST(freeing_the_table_gives_back_what_is_open),
         TEST(without_memory_nothing_is_opened_and_what_is_open_stays),
         TEST(without_memory_there_is_no_table),

@@ -124,7 +124,7 @@ where_unknown_connectors_are_accepted_they_get_the_default_target(void **state)
 }
 
 static void
-more_connectors_than_the_gateway_can_know_are_told_that_it_is_busy(void **state)
+unknown_connectors_leave_room_for_configured_ones_and_are_told_that_it_is_busy(void **state)
 {
     struct world *w = *state;
     const struct core_connector unknown = {.id = "", .target = 9};
@@ -132,7 +132,7 @@ more_connectors_than_the_gateway_can_know_are_told_that_it_is_busy(void **state)
 
     w->unchecked = true;
     world_configure(w, NULL, 0, &unknown);
-    for (int i = 3; i < CORE_CONNECTORS_MAX; i++) { /* three are known already */
+    for (int i = 3; i < CORE_UNKNOWN_MAX; i++) { /* three are known already */
         char id[32];
         struct peer p;
 
@@ -148,6 +148,9 @@ more_connectors_than_the_gateway_can_know_are_told_that_it_is_busy(void **state)
     assert_true(said_error(w, last.conn, WIRE_R_BUSY));
     assert_false(said_last(w, last.conn, WIRE_ERROR)->fatal);
     last = peer_new(w, "many-3"); /* who is known still finds its place */
+    assert_true(peer_hello(&last));
+    world_configure(w, (struct core_connector[]){{.id = "one-too-many"}}, 1, &unknown);
+    last = peer_new(w, "one-too-many"); /* and who is configured */
     assert_true(peer_hello(&last));
 }
 
@@ -414,7 +417,7 @@ main(void)
         TEST(an_epoch_that_would_leave_no_room_for_a_later_one_is_refused),
         TEST(a_connector_that_nobody_configured_is_told_so_and_that_it_is_final),
         TEST(where_unknown_connectors_are_accepted_they_get_the_default_target),
-        TEST(more_connectors_than_the_gateway_can_know_are_told_that_it_is_busy),
+        TEST(unknown_connectors_leave_room_for_configured_ones_and_are_told_that_it_is_busy),
         TEST(a_hello_that_claims_to_have_seen_more_than_can_be_is_refused),
         TEST(a_fresh_hello_below_the_known_epoch_is_told_the_known_one),
         TEST(a_fresh_hello_with_the_known_epoch_is_another_program_once_bundles_of_it_are_known),
