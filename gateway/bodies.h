@@ -16,9 +16,9 @@ struct err;
 /* Returns a new, empty table, or NULL with *err filled. */
 struct bodies *bodies_new(struct err *err);
 
-/* Chunks up to this many bytes are copied.  Their frames share buffers of libzmq, each of which would be kept, at more than
- * twice its payload, for as long as the last of them; and the bytes of the smallest (33) lie in the frame itself, which
- * moves when the list of chunks grows. */
+/* Chunks up to this many bytes are copied.  Their frames share buffers of libzmq, each of which would be kept, at more
+ * than twice its payload, for as long as the last of them; and the bytes of the smallest (33) lie in the frame itself,
+ * which moves when the list of chunks grows. */
 enum { BODIES_COPY_MAX = 8192 };
 
 /* Open a slot for a body of size bytes with a content type (copied).  NULL: no memory. */

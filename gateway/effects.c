@@ -56,9 +56,9 @@ log_sent(struct loop *l, uint64_t conn, const struct wire_msg *m)
                   LOG_INT("attempt", m->attempt), LOG_INT("expect", m->expect));
     if (m->type == WIRE_ERROR)
         /* The first word after a reconnect is no fault of anybody's. */
-        log_event(l->log, m->code == WIRE_R_HELLO_FIRST ? LOG_INFO : LOG_WARN, "connector_error", LOG_STR("connector", id),
-                  LOG_STR("code", wire_reason_name(m->code)), LOG_TEXT("field", m->field.at, m->field.len),
-                  LOG_TEXT("text", m->text.at, m->text.len));
+        log_event(l->log, m->code == WIRE_R_HELLO_FIRST ? LOG_INFO : LOG_WARN, "connector_error",
+                  LOG_STR("connector", id), LOG_STR("code", wire_reason_name(m->code)),
+                  LOG_TEXT("field", m->field.at, m->field.len), LOG_TEXT("text", m->text.at, m->text.len));
     if (m->type == WIRE_STOP)
         log_event(l->log, LOG_INFO, "connector_stopped", LOG_STR("connector", id),
                   LOG_STR("reason", wire_reason_name(m->reason)));
@@ -174,8 +174,8 @@ effects_take(void *ctx, const struct core_effect *e)
         door_cut(l->door, l->now_us);
         break;
     case CORE_FORGET:
-        log_event(l->log, LOG_INFO, "connector_gone", LOG_STR("connector", core_connector_of(l->core, e->u.forget.conn)),
-                  LOG_STR("why", e->u.forget.why));
+        log_event(l->log, LOG_INFO, "connector_gone",
+                  LOG_STR("connector", core_connector_of(l->core, e->u.forget.conn)), LOG_STR("why", e->u.forget.why));
         states_gone(l->states, e->u.forget.conn);
         door_forget(l->door, e->u.forget.conn);
         break;

@@ -111,7 +111,7 @@ struct core_effect {
         uint64_t conn;
         struct {
             uint64_t    conn;
-            const char *why; /* "bye" "silent" "gone" "replaced" "reconnected" "cut" "removed" */
+            const char *why; /* "bye" "silent" "gone" "replaced" "reconnected" "cut" "removed" "idle with credit" */
         } forget;
         struct {
             uint32_t slot;

@@ -140,6 +140,7 @@ go_on(struct core *k, struct connector *c, struct bundle *b, const struct wire_m
         gap(k, c);
         return;
     }
+    c->moved_us = k->now_us;
     c->recv_off += len;
     keep(k, b, false);
     if (c->recv_off == b->size)

@@ -60,6 +60,7 @@ struct connector {
     uint64_t held;       /* what its bundles cost that are here: slots, and nacks it has not seen */
     uint64_t usable;     /* credit out that it can use now: its part of core.credit_out */
     int64_t  hungry_us;  /* since when it waits for credit */
+    int64_t  moved_us;   /* when credit was last given to it, or a bundle of it came */
     uint32_t hold_told;  /* bits of wire_hold */
 
     bool     has_run;
@@ -110,6 +111,7 @@ struct core {
 
     uint64_t  held, credit_out, idle; /* bytes: bundles; credit that can be used now; credit that may never be */
     uint32_t  wanting;          /* connectors with want > 0 */
+    int64_t   evicted_us;       /* when idle holders of credit were last looked for */
     struct list hungry, dirty, unsaved, retry, heard;
     uint64_t  random[2];
     int64_t   now_us;

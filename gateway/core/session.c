@@ -153,7 +153,8 @@ epoch_is_right(struct core *k, const struct connector *c, uint64_t conn, const s
         return false;
     }
     if (m->fresh)
-        session_error(k, conn, WIRE_R_EPOCH, "epoch", "this epoch is not above the last one: take that plus one, and random bits", c);
+        session_error(k, conn, WIRE_R_EPOCH, "epoch",
+                      "this epoch is not above the last one: take that plus one, and random bits", c);
     else
         send_stop(k, conn, WIRE_R_REPLACED);
     return false;
@@ -193,7 +194,8 @@ hello(struct core *k, uint64_t conn, const struct wire_msg *m)
     if (i == NONE)
         return;
     if (m->epoch > CORE_EPOCH_MAX) {
-        session_error(k, conn, WIRE_R_FIELD, "epoch", "an epoch is at most 2^62: microseconds since 1970 times 1024 serve", NULL);
+        session_error(k, conn, WIRE_R_FIELD, "epoch",
+                      "an epoch is at most 2^62: microseconds since 1970 times 1024 serve", NULL);
         return;
     }
     if (m->seen > WIRE_NUMBER_MAX / 2) {

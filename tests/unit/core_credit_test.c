@@ -375,6 +375,35 @@ a_slow_queue_does_not_fill_the_memory_with_the_bundles_of_one(void **state)
 }
 
 static void
+who_holds_credit_and_does_not_send_makes_room_when_others_wait_for_long(void **state)
+{
+    struct world *w = open_world(8 * MIB, 2 * MIB);
+    struct peer a[4], late;
+    uint32_t left = 0;
+
+    for (uint64_t i = 0; i < 4; i++) {
+        a[i] = numbered(w, i);
+        peer_asks(&a[i], 2 * MIB, 2 * MIB);
+    }
+    late = peer_welcomed(w, "late");
+    peer_asks(&late, 2 * MIB, 2 * MIB);
+    for (int s = 0; s < 200; s++) { /* all of them live, by their pings */
+        for (uint64_t i = 0; i < 4; i++)
+            if (core_connector_of(w->core, a[i].conn) != NULL)
+                peer_ping(&a[i]);
+        peer_ping(&late);
+        world_pass(w, SECOND);
+    }
+    for (uint64_t i = 0; i < 4; i++)
+        left += core_connector_of(w->core, a[i].conn) == NULL;
+    assert_int_equal(left, 4);
+    assert_int_equal(said_last(w, late.conn, WIRE_CREDIT)->credit, 2 * MIB);
+    assert_non_null(core_connector_of(w->core, late.conn));
+    world_free(w);
+    (void)state;
+}
+
+static void
 what_a_lost_connection_had_goes_to_those_who_wait(void **state)
 {
     struct world *w = open_world(8 * MIB, 2 * MIB);
@@ -477,6 +506,7 @@ main(void)
         cmocka_unit_test(what_idle_connectors_keep_is_an_eighth_of_the_memory_at_most),
         TEST(a_slow_steady_connector_keeps_a_little_so_that_it_need_not_ask),
         cmocka_unit_test(a_slow_queue_does_not_fill_the_memory_with_the_bundles_of_one),
+        cmocka_unit_test(who_holds_credit_and_does_not_send_makes_room_when_others_wait_for_long),
         cmocka_unit_test(what_a_lost_connection_had_goes_to_those_who_wait),
         cmocka_unit_test(who_leaves_the_line_does_not_hold_it_up),
         cmocka_unit_test(a_hundred_greedy_connectors_share_a_small_memory_and_all_are_served),
