@@ -290,9 +290,9 @@ a_byte_order_mark_is_named(void **state)
     struct world *w = *state;
     char path[PATH];
 
-    refused(w, "\xEF\xBB\xBF" "stop = { linger = \"1s\"; };", "sluice.cfg:1: the file begins with a byte order mark");
+    refused(w, "\xEF\xBB\xBFstop = { linger = \"1s\"; };", "sluice.cfg:1: the file begins with a byte order mark");
     refused(w, "\xEF\xBB\xBF", "without BOM");
-    write_file(w, "more.cfg", "\xEF\xBB\xBF" "missed = 4;\n", 0600, path);
+    write_file(w, "more.cfg", "\xEF\xBB\xBFmissed = 4;\n", 0600, path);
     refused(w, "door = {\n@include \"more.cfg\"\n};\n", "more.cfg:1: the file begins with a byte order mark");
 }
 
