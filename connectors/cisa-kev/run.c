@@ -35,8 +35,9 @@ struct run {
 void
 kev_options_default(struct kev_options *opt)
 {
-    *opt = (struct kev_options){.id = "cisa-kev", .feed = KEV_DEFAULT_FEED, .may_sample = true, .per_bundle = 1,
-                                .wait_ms = 60000, .connect_ms = 10000, .total_ms = 120000, .idle_s = 20};
+    *opt = (struct kev_options){.program = "cisa-kev", .id = "cisa-kev", .feed = KEV_DEFAULT_FEED, .may_sample = true,
+                                .per_bundle = 1, .wait_ms = 60000, .connect_ms = 10000, .total_ms = 120000,
+                                .idle_s = 20};
 }
 
 /* The failure ends the run with this status. */
@@ -328,7 +329,7 @@ enum exits
 kev_run(const struct kev_options *opt, FILE *out, FILE *say)
 {
     struct run r = {.opt = opt};
-    struct outlet_options to = {.program = "cisa-kev", .agent = "cisa-kev/0.1", .id = opt->id,
+    struct outlet_options to = {.program = opt->program, .agent = "cisa-kev/0.1", .id = opt->id,
                                 .endpoint = opt->endpoint, .handles = 1, .progress = opt->progress, .say = say,
                                 .name = name_bundle, .ctx = &r};
     struct err err = {0};
@@ -336,7 +337,7 @@ kev_run(const struct kev_options *opt, FILE *out, FILE *say)
 
     r.outlet = outlet_open(&to, &err);
     if (r.outlet == NULL) {
-        fprintf(say, "cisa-kev: %s\n", err.text);
+        fprintf(say, "%s: %s\n", opt->program, err.text);
         return exits_of(&err);
     }
     status = work(&r, &err);

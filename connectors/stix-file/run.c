@@ -31,7 +31,8 @@ struct run {
 void
 file_options_default(struct file_options *opt)
 {
-    *opt = (struct file_options){.id = "stix-file", .repeat = 1, .handles = 1, .wait_ms = 60000};
+    *opt = (struct file_options){.program = "stix-file", .id = "stix-file", .repeat = 1, .handles = 1,
+                                 .wait_ms = 60000};
 }
 
 static void
@@ -182,7 +183,7 @@ queue_bytes(const struct run *r)
 static enum exits
 with_outlet(struct run *r, FILE *out, FILE *say, struct err *err)
 {
-    struct outlet_options to = {.program = "stix-file", .agent = "stix-file/0.1", .id = r->opt->id,
+    struct outlet_options to = {.program = r->opt->program, .agent = "stix-file/0.1", .id = r->opt->id,
                                 .endpoint = r->opt->endpoint, .handles = r->opt->handles,
                                 .queue_bytes = queue_bytes(r),
                                 .progress = r->opt->progress, .say = say, .name = name_bundle, .ctx = r};
@@ -209,7 +210,7 @@ file_run(const struct file_options *opt, FILE *out, FILE *say)
     else
         status = with_outlet(&r, out, say, &err);
     if (status != EXITS_OK)
-        fprintf(say, "stix-file: %s\n", err.text);
+        fprintf(say, "%s: %s\n", opt->program, err.text);
     paths_free(&r.paths);
     return status;
 }
