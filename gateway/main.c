@@ -29,7 +29,7 @@ usage(FILE *to)
     fputs("usage: sluiced [--config FILE] [--check-config | --print-config]\n"
           "\n"
           "  -c, --config FILE   read the settings from FILE; without it: defaults and SLUICE_* variables\n"
-          "      --check-config  say whether the settings are right, and end (0, or 78 if not)\n"
+          "      --check-config  say whether the settings are right, and end (0, or 78 if not); opens nothing\n"
           "      --print-config  print the settings in force as a file, secrets masked, and end\n"
           "      --version       print the version\n"
           "      --help          print this\n"
@@ -141,7 +141,7 @@ main(int argc, char **argv)
         if (arguments.print)
             settings_print(settings, stdout);
         else
-            puts("sluiced: the settings are right");
+            puts("sluiced: the settings are right; state.dir, door.endpoint and RabbitMQ were not tried");
         settings_free(settings);
         return EX_OK;
     }
