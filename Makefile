@@ -121,7 +121,10 @@ CORE_SRC := \
     gateway/core/core.c \
     gateway/core/credit.c \
     gateway/core/custody.c \
+    gateway/core/due.c \
     gateway/core/posting.c \
+    gateway/core/run.c \
+    gateway/core/schedule.c \
     gateway/core/session.c \
     gateway/core/slots.c \
     gateway/core/table.c \

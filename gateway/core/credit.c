@@ -103,7 +103,7 @@ credit_hold(const struct core *k, const struct connector *c)
 {
     const struct pub *p = &k->pubs[c->cfg.publisher];
 
-    return (k->draining ? (uint32_t)WIRE_HOLD_DRAINING : 0) | (!p->up ? (uint32_t)WIRE_HOLD_BROKER_DOWN : 0) |
+    return (c->sch.paused ? (uint32_t)WIRE_HOLD_PAUSED : 0) | (k->draining ? (uint32_t)WIRE_HOLD_DRAINING : 0) | (!p->up ? (uint32_t)WIRE_HOLD_BROKER_DOWN : 0) |
            (p->up && p->blocked ? (uint32_t)WIRE_HOLD_BROKER_ALARM : 0);
 }
 
@@ -247,5 +247,6 @@ credit_tell(struct core *k, struct connector *c)
     if (c->credit_dirty)
         core_send(k, c->conn, &m);
     c->credit_dirty = false;
-    tell_hold(k, c);
+    if (!schedule_tell(k, c))
+        tell_hold(k, c);
 }

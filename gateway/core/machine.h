@@ -27,6 +27,35 @@ struct bundle {
     uint8_t  reason;
 };
 
+/* A connector's schedule, and its run. */
+struct schedule {
+    uint8_t  kind;       /* 0: none; else enum wire_schedule + 1 */
+    uint8_t  first;      /* enum wire_first */
+    uint8_t  resume;     /* enum wire_resume */
+    bool     ran;        /* a run was ever permitted */
+    bool     asking;     /* it said ready, and is neither permitted nor turned away */
+    bool     answer;     /* a ready that was not answered yet */
+    bool     running;    /* run is under way */
+    bool     expected;   /* ... by what the state says; nobody has declared it since we started */
+    bool     ended_known;
+    bool     lost;       /* ended was lost, and may come back */
+    bool     paused, run_now;
+    bool     ack;        /* the end of `ended` is to be answered, when row ack_row is stored */
+    bool     unstored;   /* the last row was not stored: again with the next ping */
+    bool     in_line;
+    uint8_t  run[WIRE_RUN_LEN], ended[WIRE_RUN_LEN];
+    uint32_t reasons;    /* found by others, of this connector alone */
+    uint32_t held_by;    /* why the last look did not permit it; 0: only its time has not come */
+    uint32_t told;       /* what it was told last: held_by, and a bit for the time */
+    uint32_t row, ack_row; /* rows are numbered, so that an old answer is known */
+    uint32_t heap_at;    /* its place among who is due; NONE: not there */
+    uint32_t line_next;
+    int64_t  period_us;
+    int64_t  base_us;    /* the next run is due at base + period */
+    int64_t  due_us;     /* when it is looked at next, if heap_at is set */
+    int64_t  last_run_us;/* wall clock */
+};
+
 struct connector {
     struct core_connector cfg;
     uint32_t number;     /* its place in core.connectors */
@@ -62,8 +91,7 @@ struct connector {
     int64_t  hungry_us;  /* since when it waits for credit */
     uint32_t hold_told;  /* bits of wire_hold */
 
-    bool     has_run;
-    uint8_t  run[WIRE_RUN_LEN];
+    struct schedule sch;
 
     /* membership in lists; NONE ends each */
     uint32_t hungry_next, dirty_next, unsaved_next, retry_next;
@@ -111,6 +139,13 @@ struct core {
     uint64_t  held, credit_out, idle; /* bytes: bundles; credit that can be used now; credit that may never be */
     uint32_t  wanting;          /* connectors with want > 0 */
     struct list hungry, dirty, unsaved, retry, heard;
+    struct list line;           /* who is due and held, first come first */
+    struct {
+        uint32_t *at;           /* connectors, a heap by due_us */
+        uint32_t  n, cap;
+    } due;
+    uint32_t  reasons;          /* found by others, of all connectors */
+    int64_t   wall_us;          /* wall clock less monotonic clock */
     uint64_t  random[2];
     int64_t   now_us;
     struct core_figures fig;
@@ -121,7 +156,7 @@ struct core {
 void     core_emit(struct core *k, const struct core_effect *e);
 void     core_send(struct core *k, uint64_t conn, const struct wire_msg *m);
 uint64_t core_random(struct core *k);
-void     list_push(struct core *k, struct list *l, uint32_t i); /* hungry, dirty, unsaved, retry: by which list it is */
+void     list_push(struct core *k, struct list *l, uint32_t i); /* hungry, dirty, unsaved, retry, line: by which list it is */
 uint32_t list_pop(struct core *k, struct list *l);
 
 /* table.c: connectors by id and by connection */
@@ -134,6 +169,7 @@ void     table_free(struct core *k);
 
 /* session.c: hello, liveness, runs */
 void session_configure(struct core *k, const struct core_event *e);
+uint32_t session_known(struct core *k, const char *id); /* its number, also if it is not configured; NONE: no memory */
 void session_mark(struct core *k, const char *id, uint64_t epoch, uint64_t answered);
 void session_message(struct core *k, uint64_t conn, const struct wire_msg *m, uint64_t body_len);
 void session_gone(struct core *k, uint64_t conn);
@@ -170,6 +206,33 @@ void verdict_seen(struct core *k, struct connector *c, uint64_t seen);
 void verdict_tell(struct core *k, struct connector *c); /* those that are due */
 void verdict_repeat(struct core *k, struct connector *c);
 void verdict_save(struct core *k);
+
+/* due.c: who is to be looked at next */
+bool due_reserve(struct core *k); /* room for one connector more; false: no memory */
+void due_set(struct core *k, struct connector *c, int64_t due_us);
+void due_drop(struct core *k, struct connector *c);
+struct connector *due_first(const struct core *k); /* NULL: nobody */
+
+/* schedule.c: when a connector may run */
+void schedule_ready(struct core *k, struct connector *c, const struct wire_msg *m);
+void schedule_look(struct core *k, struct connector *c);
+void schedule_wake(struct core *k); /* reasons went away: let in who waits in line */
+void schedule_hold(struct core *k, const char *id, uint32_t reasons);
+void schedule_operator(struct core *k, const char *id, enum core_action action);
+void schedule_timers(struct core *k);
+void schedule_left(struct core *k, struct connector *c); /* its connection is no more */
+bool schedule_tell(struct core *k, struct connector *c); /* false: it does not ask to run, other holds may be told */
+
+/* run.c: one run, from permit to end */
+void run_permit(struct core *k, struct connector *c);
+void run_done(struct core *k, struct connector *c, const struct wire_msg *m);
+void run_declared(struct core *k, struct connector *c, const struct wire_msg *m); /* hello or ping that names one */
+void run_lost(struct core *k, struct connector *c);
+void run_send_permit(struct core *k, const struct connector *c);
+void run_store(struct core *k, struct connector *c);
+void run_stored(struct core *k, uint64_t ticket, bool ok);
+void run_load(struct core *k, const struct core_row *row);
+void run_journal(struct core *k, const struct connector *c, const char *what, uint32_t reasons, const struct wire_msg *m);
 
 /* credit.c: who may push how much */
 void credit_reset(struct core *k, struct connector *c);
