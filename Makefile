@@ -163,7 +163,9 @@ GATEWAY_SRC := \
     $(STATE_SRC) \
     gateway/bodies.c \
     gateway/doors/router.c \
+    gateway/effects.c \
     gateway/loop.c \
+    gateway/loop_open.c \
     gateway/main.c \
     gateway/plan.c \
     gateway/states.c \
@@ -246,7 +248,8 @@ WORLD_USES := common/clock.c common/err.c common/text.c $(WIRE_SRC)
 WORLD_LIBS := sluice rabbitmq zmq msgpack
 $(call system,harness_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
 $(call system,forward_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
-$(call system,badinput_test,tests/vectors.c $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
+$(call system,badinput_test,tests/system/bad.c tests/vectors.c $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
+$(call system,misuse_test,tests/system/bad.c $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
 $(call system,faults_broker_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
 $(call system,faults_connector_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
 

@@ -17,28 +17,31 @@
 #include "rabbit.h"
 #include "system/world.h"
 
-enum { PEERS_MAX = 256, ID_MAX = 16, RING = 256, RECEIVE_HWM = 128 };
+enum { PEERS_MAX = 256,
+       ID_MAX = 16,
+       RING = 256,
+       RECEIVE_HWM = 128 };
 
 struct bare {
     atomic_int ready; /* 1: listens, -1: failed */
-    pid_t      pid;
-    char       error[240];
+    pid_t pid;
+    char error[240];
 };
 
 struct peer {
     unsigned char id[ID_MAX];
-    size_t        len;
-    uint64_t      confirmed, told;
+    size_t len;
+    uint64_t confirmed, told;
 };
 
 struct loop {
-    void          *sock;
+    void *sock;
     struct rabbit *rabbit;
-    const char    *queue;
-    struct peer    peers[PEERS_MAX];
-    uint32_t       n;
-    uint32_t       whose[RING]; /* which peer delivery tag i is of */
-    uint64_t       sent, settled;
+    const char *queue;
+    struct peer peers[PEERS_MAX];
+    uint32_t n;
+    uint32_t whose[RING]; /* which peer delivery tag i is of */
+    uint64_t sent, settled;
 };
 
 static uint32_t
@@ -77,8 +80,8 @@ forward(struct loop *l, struct err *err)
     int took = 0;
     while (rabbit_room(l->rabbit, 0)) {
         unsigned char id[ID_MAX];
-        zmq_msg_t     body;
-        int           len = zmq_recv(l->sock, id, sizeof(id), ZMQ_DONTWAIT);
+        zmq_msg_t body;
+        int len = zmq_recv(l->sock, id, sizeof(id), ZMQ_DONTWAIT);
         if (len < 0)
             break;
         (void)zmq_msg_init(&body);
@@ -102,7 +105,7 @@ work(struct loop *l, struct err *err)
         if (took < 0 || rabbit_confirms(l->rabbit, 0, err) != 0)
             return -1;
         answer(l);
-        bool           room = rabbit_room(l->rabbit, 0);
+        bool room = rabbit_room(l->rabbit, 0);
         zmq_pollitem_t items[2] = {{.socket = NULL, .fd = rabbit_fd(l->rabbit), .events = ZMQ_POLLIN},
                                    {.socket = l->sock, .events = ZMQ_POLLIN}};
         if (took == 0)
@@ -113,8 +116,8 @@ work(struct loop *l, struct err *err)
 static void
 child_main(struct bare *b, const char *endpoint, int port, const char *queue)
 {
-    struct err   err = {.code = ERR_NONE};
-    int          hwm = RECEIVE_HWM;
+    struct err err = {.code = ERR_NONE};
+    int hwm = RECEIVE_HWM;
     struct loop *l = calloc(1, sizeof(*l));
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (l == NULL)

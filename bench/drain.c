@@ -17,14 +17,15 @@
 #include "err.h"
 #include "system/world.h"
 
-enum { LOST_AFTER_MS = 30 * 1000, FRAME_MAX = 131072 };
+enum { LOST_AFTER_MS = 30 * 1000,
+       FRAME_MAX = 131072 };
 
 struct drain {
-    atomic_int  ready; /* 1: consumes, -1: failed */
+    atomic_int ready; /* 1: consumes, -1: failed */
     atomic_uint leg, connectors;
     atomic_uint_fast64_t each, size;
     atomic_uint_fast64_t came, twice, stray;
-    pid_t       pid;
+    pid_t pid;
     unsigned char seen[DRAIN_BUNDLES_MAX / 8];
 };
 
@@ -34,8 +35,7 @@ consume(amqp_connection_state_t c, int port, const char *queue)
     amqp_socket_t *s = amqp_tcp_socket_new(c);
     if (s == NULL || amqp_socket_open(s, "127.0.0.1", port) != AMQP_STATUS_OK)
         return -1;
-    if (amqp_login(c, "/", 0, FRAME_MAX, 0, AMQP_SASL_METHOD_PLAIN, "guest", "guest").reply_type
-        != AMQP_RESPONSE_NORMAL)
+    if (amqp_login(c, "/", 0, FRAME_MAX, 0, AMQP_SASL_METHOD_PLAIN, "guest", "guest").reply_type != AMQP_RESPONSE_NORMAL)
         return -1;
     (void)amqp_channel_open(c, 1);
     (void)amqp_queue_declare(c, 1, amqp_cstring_bytes(queue), 0, 1, 0, 0, amqp_empty_table);
@@ -49,7 +49,7 @@ static void
 count(struct drain *d, amqp_bytes_t body)
 {
     struct drain_stamp s;
-    uint64_t           each = atomic_load(&d->each);
+    uint64_t each = atomic_load(&d->each);
     if (body.len < sizeof(s) || body.len != atomic_load(&d->size)) {
         atomic_fetch_add(&d->stray, 1);
         return;
@@ -59,7 +59,7 @@ count(struct drain *d, amqp_bytes_t body)
         atomic_fetch_add(&d->stray, 1);
         return;
     }
-    uint64_t      bit = s.connector * each + s.number;
+    uint64_t bit = s.connector * each + s.number;
     unsigned char mask = (unsigned char)(1U << (bit % 8));
     if ((d->seen[bit / 8] & mask) != 0) {
         atomic_fetch_add(&d->twice, 1);
@@ -125,7 +125,7 @@ int
 drain_check(struct drain *d, struct err *err)
 {
     uint64_t all = atomic_load(&d->connectors) * atomic_load(&d->each);
-    int64_t  end = clock_mono_us() + LOST_AFTER_MS * 1000LL;
+    int64_t end = clock_mono_us() + LOST_AFTER_MS * 1000LL;
     while (atomic_load(&d->came) < all && clock_mono_us() < end)
         world_sleep_ms(1);
     uint64_t came = atomic_load(&d->came), twice = atomic_load(&d->twice), stray = atomic_load(&d->stray);

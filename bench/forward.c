@@ -21,13 +21,14 @@
 #include "system/sluiced.h"
 #include "system/world.h"
 
-enum { ROUNDS = 7, QUEUE_SETTLE_MS = 50 };
+enum { ROUNDS = 7,
+       QUEUE_SETTLE_MS = 50 };
 static const double NOISE = 0.05;
 
 struct point {
     const char *name;
-    size_t      size;
-    uint32_t    connectors;
+    size_t size;
+    uint32_t connectors;
 };
 
 static const struct point POINTS[] = {
@@ -38,14 +39,14 @@ static const struct point POINTS[] = {
 };
 
 struct bench {
-    struct world   *world;
-    struct drain   *drain;
+    struct world *world;
+    struct drain *drain;
     struct sluiced *gateway;
-    struct report  *report;
-    char            bare_endpoint[64];
-    uint32_t        leg; /* legs so far: their numbers go into the stamps */
-    size_t          rounds;
-    double          leg_seconds;
+    struct report *report;
+    char bare_endpoint[64];
+    uint32_t leg; /* legs so far: their numbers go into the stamps */
+    size_t rounds;
+    double leg_seconds;
 };
 
 /* Rounds of one point. */
@@ -79,7 +80,7 @@ static int
 calibrate(struct bench *b, const struct point *p, uint64_t *ret_each, struct err *err)
 {
     struct leg_result r = {.seconds = 0};
-    uint64_t          each = 1 + 8 * 1024 * 1024 / (p->size + 8192) / p->connectors;
+    uint64_t each = 1 + 8 * 1024 * 1024 / (p->size + 8192) / p->connectors;
     for (int i = 0; i < 12; i++) {
         if (measure(b, p, each, leg_direct, &r, err) != 0)
             return -1;
@@ -97,7 +98,7 @@ static int
 one_round(struct bench *b, const struct point *p, uint64_t each, struct rounds *r, size_t i, struct err *err)
 {
     struct leg_result before = {0}, through = {0}, after = {0}, bare = {0};
-    double            n = (double)each * p->connectors;
+    double n = (double)each * p->connectors;
     if (measure(b, p, each, leg_direct, &before, err) != 0)
         return -1;
     int64_t cpu = sluiced_cpu_us(b->gateway);
@@ -125,7 +126,7 @@ static int
 run_point(struct bench *b, const struct point *p, struct err *err)
 {
     struct rounds r = {.ratio = {0}};
-    uint64_t      each;
+    uint64_t each;
     if (calibrate(b, p, &each, err) != 0)
         return -1;
     printf("%s: %llu bundles a connector\n", p->name, (unsigned long long)each);
@@ -152,8 +153,8 @@ run_point(struct bench *b, const struct point *p, struct err *err)
 static int64_t
 memory_free_mib(void)
 {
-    char  line[128];
-    long  kib = 0;
+    char line[128];
+    long kib = 0;
     FILE *f = fopen("/proc/meminfo", "re");
     while (f != NULL && fgets(line, sizeof(line), f) != NULL)
         if (strncmp(line, "MemAvailable:", 13) == 0)
@@ -168,7 +169,7 @@ static int
 run_memory(struct bench *b, bool quick, struct err *err)
 {
     const struct point p = {quick ? "4MiB x 100" : "16MiB x 100", (quick ? 4U : 16U) * 1024 * 1024, 100};
-    struct leg_result  r = {.seconds = 0};
+    struct leg_result r = {.seconds = 0};
     if (memory_free_mib() < 4096) {
         printf("%s: left out: its connectors need 4 GiB of free memory\n", p.name);
         return 0;
@@ -243,9 +244,9 @@ main(int argc, char **argv)
                                             {"case", required_argument, NULL, 'c'},
                                             {NULL, 0, NULL, 0}};
     struct bench b = {.rounds = ROUNDS, .leg_seconds = 2};
-    struct err   err = {.code = ERR_NONE};
-    const char  *only = NULL;
-    bool         quick = false;
+    struct err err = {.code = ERR_NONE};
+    const char *only = NULL;
+    bool quick = false;
     for (int c; (c = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1;) {
         if (c == 'q') {
             quick = true;

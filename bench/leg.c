@@ -21,23 +21,26 @@
 #include "sluice/sluice.h"
 #include "system/world.h"
 
-enum { READY_MS = 20 * 1000, LEG_MS = 300 * 1000, CONNECTORS_MAX = 256, BARE_WINDOW = 400 };
+enum { READY_MS = 20 * 1000,
+       LEG_MS = 300 * 1000,
+       CONNECTORS_MAX = 256,
+       BARE_WINDOW = 400 };
 
 /* What a leg's process and its parent share. */
 struct shared {
-    atomic_uint     ready; /* connectors that wait for go */
-    atomic_bool     go;
+    atomic_uint ready; /* connectors that wait for go */
+    atomic_bool go;
     _Atomic int64_t end_us; /* the latest end of a connector */
-    atomic_bool     failed;
-    char            error[240];
+    atomic_bool failed;
+    char error[240];
 };
 
 struct pusher {
     const struct leg *leg;
-    struct shared    *shared;
-    uint32_t          connector;
-    unsigned char    *body;
-    char              id[32];
+    struct shared *shared;
+    uint32_t connector;
+    unsigned char *body;
+    char id[32];
 };
 
 typedef int push_all(struct pusher *p, struct err *err);
@@ -64,8 +67,8 @@ static int
 push_direct(struct pusher *p, struct err *err)
 {
     const struct leg *leg = p->leg;
-    struct rabbit    *r = rabbit_open(leg->amqp_port, err);
-    int               rc = r != NULL ? 0 : -1;
+    struct rabbit *r = rabbit_open(leg->amqp_port, err);
+    int rc = r != NULL ? 0 : -1;
     await_go(p);
     for (uint64_t i = 0; rc == 0 && rabbit_settled(r) < leg->each;) {
         while (rc == 0 && i < leg->each && rabbit_room(r, leg->size)) {
@@ -82,11 +85,11 @@ push_direct(struct pusher *p, struct err *err)
 static int
 push_sluice(struct pusher *p, struct err *err)
 {
-    const struct leg     *leg = p->leg;
-    struct sluice_error   e = {.code = 0};
+    const struct leg *leg = p->leg;
+    struct sluice_error e = {.code = 0};
     struct sluice_options opt = {.id = p->id, .endpoint = leg->endpoint};
-    struct sluice        *s = sluice_open(&opt, &e);
-    int                   rc = s != NULL ? sluice_wait(s, 10000, &e) : -1;
+    struct sluice *s = sluice_open(&opt, &e);
+    int rc = s != NULL ? sluice_wait(s, 10000, &e) : -1;
     await_go(p);
     for (uint64_t i = 0; rc == 0 && i < leg->each; i++)
         rc = sluice_push(s, stamp(p, i), leg->size, NULL, LEG_MS, &e);
@@ -101,9 +104,9 @@ static int
 push_bare(struct pusher *p, struct err *err)
 {
     const struct leg *leg = p->leg;
-    void             *ctx = zmq_ctx_new(), *sock = zmq_socket(ctx, ZMQ_DEALER);
-    uint64_t          sent = 0, acked = 0;
-    int               linger = 0, limit = 20000, rc = zmq_connect(sock, leg->endpoint);
+    void *ctx = zmq_ctx_new(), *sock = zmq_socket(ctx, ZMQ_DEALER);
+    uint64_t sent = 0, acked = 0;
+    int linger = 0, limit = 20000, rc = zmq_connect(sock, leg->endpoint);
     (void)zmq_setsockopt(sock, ZMQ_LINGER, &linger, sizeof(linger));
     (void)zmq_setsockopt(sock, ZMQ_RCVTIMEO, &limit, sizeof(limit));
     await_go(p);
@@ -122,15 +125,15 @@ push_bare(struct pusher *p, struct err *err)
 
 struct job {
     struct pusher pusher;
-    push_all     *push;
-    pthread_t     thread;
+    push_all *push;
+    pthread_t thread;
 };
 
 static void *
 job_main(void *arg)
 {
     struct job *j = arg;
-    struct err  err = {.code = ERR_NONE};
+    struct err err = {.code = ERR_NONE};
     if (j->push(&j->pusher, &err) != 0 && !atomic_exchange(&j->pusher.shared->failed, true))
         (void)snprintf(j->pusher.shared->error, sizeof(j->pusher.shared->error), "%s", err.text);
     atomic_store(&j->pusher.shared->end_us, clock_mono_us()); /* the last one to store is the latest */
@@ -204,7 +207,7 @@ leg_bare(const struct leg *leg, struct leg_result *ret, struct err *err)
     if (b == NULL)
         return -1;
     int64_t before = bare_cpu_us(b);
-    int     rc = run(leg, push_bare, ret, err);
+    int rc = run(leg, push_bare, ret, err);
     ret->cpu_us = bare_cpu_us(b) - before;
     return bare_stop(b, err) != 0 ? -1 : rc;
 }

@@ -10,18 +10,18 @@
 struct err;
 
 struct leg {
-    int         amqp_port;
+    int amqp_port;
     const char *endpoint; /* of the gateway, or where the bare loop is to listen */
     const char *queue;
-    uint32_t    number;   /* into the stamps */
-    uint32_t    connectors;
-    uint64_t    each;     /* bundles of each connector */
-    size_t      size;
+    uint32_t number; /* into the stamps */
+    uint32_t connectors;
+    uint64_t each; /* bundles of each connector */
+    size_t size;
 };
 
 struct leg_result {
-    double  seconds; /* from go to the last answer */
-    int64_t cpu_us;  /* of the loop between (leg_bare only) */
+    double seconds; /* from go to the last answer */
+    int64_t cpu_us; /* of the loop between (leg_bare only) */
 };
 
 /* Each connector publishes by itself: librabbitmq, confirms, the window of rabbit.h. */

@@ -11,14 +11,15 @@
 
 #include "err.h"
 
-enum { FRAME_MAX = 131072, RING = 256 /* above the window, a power of two */ };
+enum { FRAME_MAX = 131072,
+       RING = 256 /* above the window, a power of two */ };
 
 struct rabbit {
     amqp_connection_state_t conn;
     uint64_t sent, first; /* delivery tags: the last one used, the first one that is open */
     uint64_t bytes;       /* unconfirmed */
     uint32_t sizes[RING];
-    bool     open[RING];
+    bool open[RING];
 };
 
 static int
@@ -34,7 +35,7 @@ struct rabbit *
 rabbit_open(int port, struct err *err)
 {
     struct timeval ten = {.tv_sec = 10};
-    int            one = 1;
+    int one = 1;
     struct rabbit *r = calloc(1, sizeof(*r));
     if (r == NULL || (r->conn = amqp_new_connection()) == NULL)
         abort();
@@ -48,7 +49,7 @@ rabbit_open(int port, struct err *err)
     (void)setsockopt(amqp_get_sockfd(r->conn), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     (void)amqp_set_rpc_timeout(r->conn, &ten);
     amqp_rpc_reply_t a = amqp_login(r->conn, "/", 0, FRAME_MAX, 0, AMQP_SASL_METHOD_PLAIN, "guest", "guest");
-    bool             in = a.reply_type == AMQP_RESPONSE_NORMAL;
+    bool in = a.reply_type == AMQP_RESPONSE_NORMAL;
     if (in)
         (void)amqp_channel_open(r->conn, 1);
     if (in && reply(r, "channel", err) == 0)
@@ -71,7 +72,7 @@ int
 rabbit_publish(struct rabbit *r, const char *queue, const char *connector, uint64_t seq, const void *body, size_t len,
                struct err *err)
 {
-    char               id[128];
+    char id[128];
     amqp_table_entry_t h[3] = {
         {.key = amqp_cstring_bytes("x-sluice-connector"),
          .value = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = amqp_cstring_bytes(connector)}},
@@ -80,8 +81,7 @@ rabbit_publish(struct rabbit *r, const char *queue, const char *connector, uint6
          .value = {.kind = AMQP_FIELD_KIND_I64, .value.i64 = (int64_t)seq}},
     };
     amqp_basic_properties_t p = {
-        ._flags = AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_MESSAGE_ID_FLAG
-                  | AMQP_BASIC_HEADERS_FLAG,
+        ._flags = AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_MESSAGE_ID_FLAG | AMQP_BASIC_HEADERS_FLAG,
         .content_type = amqp_cstring_bytes("application/octet-stream"),
         .delivery_mode = AMQP_DELIVERY_PERSISTENT,
         .headers = {.num_entries = 3, .entries = h},
@@ -89,7 +89,7 @@ rabbit_publish(struct rabbit *r, const char *queue, const char *connector, uint6
     amqp_bytes_t bytes = {.len = len};
     union { /* the library reads it only */
         const void *in;
-        void       *out;
+        void *out;
     } at = {.in = body};
     bytes.bytes = at.out;
     (void)snprintf(id, sizeof(id), "%s/%lld/%llu", connector, (long long)INT64_MAX, (unsigned long long)seq);
@@ -135,7 +135,7 @@ rabbit_confirms(struct rabbit *r, int wait_ms, struct err *err)
     struct timeval wait = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
     for (;;) {
         amqp_frame_t f;
-        int          rc = amqp_simple_wait_frame_noblock(r->conn, &f, &wait);
+        int rc = amqp_simple_wait_frame_noblock(r->conn, &f, &wait);
         if (rc == AMQP_STATUS_TIMEOUT)
             break;
         if (rc != AMQP_STATUS_OK)

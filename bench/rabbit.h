@@ -11,7 +11,8 @@
 struct err;
 struct rabbit;
 
-enum { RABBIT_WINDOW = 200, RABBIT_WINDOW_BYTES = 8 * 1024 * 1024 };
+enum { RABBIT_WINDOW = 200,
+       RABBIT_WINDOW_BYTES = 8 * 1024 * 1024 };
 
 struct rabbit *rabbit_open(int port, struct err *err);
 

@@ -8,14 +8,14 @@
 #include "err.h"
 
 struct figure {
-    char   which[40], metric[40], unit[16];
+    char which[40], metric[40], unit[16];
     double value, least, most;
     size_t rounds;
 };
 
 struct report {
-    char          bench[40];
-    size_t        n;
+    char bench[40];
+    size_t n;
     struct figure figures[REPORT_MAX];
 };
 

@@ -9,7 +9,8 @@
 struct err;
 struct report;
 
-enum { REPORT_MAX = 128, REPORT_ROUNDS_MAX = 64 };
+enum { REPORT_MAX = 128,
+       REPORT_ROUNDS_MAX = 64 };
 
 struct report *report_new(const char *bench);
 

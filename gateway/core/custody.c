@@ -160,7 +160,8 @@ custody_bundle(struct core *k, struct connector *c, const struct wire_msg *m, ui
     if (c->gap)
         return;
     if (len > k->cfg.chunk || (len == 0 && m->size != 0) || (m->off == 0 && len > m->size)) {
-        session_error(k, c->conn, WIRE_R_FIELD, "size", "a chunk has 1 byte to `chunk` bytes, and not more than size", c);
+        session_error(k, c->conn, WIRE_R_FIELD, "size", "a chunk has 1 byte to `chunk` bytes, and not more than size",
+                      c);
         gap(k, c);
         return;
     }

@@ -199,7 +199,7 @@ void posting_down(struct core *k, uint32_t publisher);
 void posting_timers(struct core *k);
 
 /* verdict.c: the answers */
-void verdict_settle(struct core *k, struct connector *c); /* what is answered for, but for what is behind an unseen nack */
+void verdict_settle(struct core *k, struct connector *c); /* what is answered for, not past an unseen nack */
 void verdict_refuse(struct core *k, struct connector *c, struct bundle *b, enum wire_reason reason,
                     const char *text); /* the body goes, the record stays until the connector has seen why */
 void verdict_seen(struct core *k, struct connector *c, uint64_t seen);

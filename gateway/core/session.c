@@ -142,7 +142,8 @@ epoch_is_right(struct core *k, const struct connector *c, uint64_t conn, const s
     if (m->epoch == c->epoch && !(m->fresh && c->expect > 1))
         return m->attempt > c->attempt; /* else a hello that was overtaken by a newer one: it needs no answer */
     if (m->fresh)
-        session_error(k, conn, WIRE_R_EPOCH, "epoch", "this epoch is not above the last one: take that plus one, and random bits", c);
+        session_error(k, conn, WIRE_R_EPOCH, "epoch",
+                      "this epoch is not above the last one: take that plus one, and random bits", c);
     else
         send_stop(k, conn, WIRE_R_REPLACED);
     return false;

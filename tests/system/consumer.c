@@ -10,11 +10,13 @@
 #include "clock.h"
 #include "err.h"
 
-enum { PREFETCH = 500, FRAME_MAX = 131072, ACK_EVERY = 100 };
+enum { PREFETCH = 500,
+       FRAME_MAX = 131072,
+       ACK_EVERY = 100 };
 
 struct consumer {
     amqp_connection_state_t conn;
-    amqp_channel_t          channel; /* 0: none is open.  A passive declare of what is missing closes it. */
+    amqp_channel_t channel; /* 0: none is open.  A passive declare of what is missing closes it. */
 };
 
 static int
@@ -47,15 +49,18 @@ static int
 settle(struct consumer *c, const char *what, struct err *err)
 {
     amqp_rpc_reply_t r = amqp_get_rpc_reply(c->conn);
-    if (r.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION && r.reply.id == AMQP_CHANNEL_CLOSE_METHOD)
-        c->channel = 0; /* librabbitmq has sent close-ok by itself in a synchronous call */
+    if (r.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION && r.reply.id == AMQP_CHANNEL_CLOSE_METHOD) {
+        amqp_channel_close_ok_t ok = {.dummy = '\0'};
+        (void)amqp_send_method(c->conn, c->channel, AMQP_CHANNEL_CLOSE_OK_METHOD, &ok);
+        c->channel = 0;
+    }
     return reply_error(r, what, err);
 }
 
 struct consumer *
 consumer_open(int port, struct err *err)
 {
-    struct timeval   five = {.tv_sec = 10};
+    struct timeval five = {.tv_sec = 10};
     struct consumer *c = calloc(1, sizeof(*c));
     if (c == NULL || (c->conn = amqp_new_connection()) == NULL) {
         (void)err_set(err, ERR_NOMEM, 0, "consumer");
@@ -69,9 +74,7 @@ consumer_open(int port, struct err *err)
         return NULL;
     }
     (void)amqp_set_rpc_timeout(c->conn, &five);
-    if (reply_error(amqp_login(c->conn, "/", 0, FRAME_MAX, 0, AMQP_SASL_METHOD_PLAIN, "guest", "guest"), "log in", err)
-            != 0
-        || ready_channel(c, err) != 0) {
+    if (reply_error(amqp_login(c->conn, "/", 0, FRAME_MAX, 0, AMQP_SASL_METHOD_PLAIN, "guest", "guest"), "log in", err) != 0 || ready_channel(c, err) != 0) {
         consumer_close(c);
         return NULL;
     }
@@ -90,7 +93,7 @@ read_headers(struct consumed *m, const amqp_table_t *t)
 {
     for (int i = 0; i < t->num_entries; i++) {
         const amqp_table_entry_t *e = &t->entries[i];
-        char                      key[40];
+        char key[40];
         copy(key, sizeof(key), e->key);
         if (strcmp(key, "x-sluice-connector") == 0 && e->value.kind == AMQP_FIELD_KIND_UTF8)
             copy(m->connector, sizeof(m->connector), e->value.value.bytes);
@@ -122,8 +125,8 @@ take_all(struct consumer *c, uint64_t n, int idle_ms, consumer_take *take, void 
 {
     uint64_t got = 0, tag = 0, acked = 0;
     while (got < n) {
-        struct timeval   wait = {.tv_sec = idle_ms / 1000, .tv_usec = idle_ms % 1000 * 1000};
-        amqp_envelope_t  e;
+        struct timeval wait = {.tv_sec = idle_ms / 1000, .tv_usec = idle_ms % 1000 * 1000};
+        amqp_envelope_t e;
         amqp_maybe_release_buffers(c->conn);
         amqp_rpc_reply_t r = amqp_consume_message(c->conn, &e, &wait, 0);
         if (r.reply_type == AMQP_RESPONSE_LIBRARY_EXCEPTION && r.library_error == AMQP_STATUS_TIMEOUT)

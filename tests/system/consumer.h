@@ -14,10 +14,10 @@ struct err;
 /* A message that came out; lent for the call. */
 struct consumed {
     const void *body;
-    size_t      len;
-    char        message_id[192], connector[80], content_type[160];
-    int64_t     epoch, seq;
-    bool        persistent, redelivered;
+    size_t len;
+    char message_id[192], connector[80], content_type[160];
+    int64_t epoch, seq;
+    bool persistent, redelivered;
 };
 
 typedef void consumer_take(void *ctx, const struct consumed *message);

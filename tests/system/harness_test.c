@@ -49,8 +49,8 @@ static void
 what_is_acked_and_consumed_once_in_order_is_good(void **state)
 {
     (void)state;
-    unsigned char  body[100];
-    char           text[800];
+    unsigned char body[100];
+    char text[800];
     struct ledger *l = ledger_of(3);
     for (uint64_t i = 1; i <= 3; i++) {
         struct consumed m = message_of(body, sizeof(body), i);
@@ -65,9 +65,9 @@ static void
 the_ledger_notices_a_lost_bundle(void **state)
 {
     (void)state;
-    unsigned char   body[100];
-    char            text[800];
-    struct ledger  *l = ledger_of(2);
+    unsigned char body[100];
+    char text[800];
+    struct ledger *l = ledger_of(2);
     struct consumed m = message_of(body, sizeof(body), 1);
     ledger_consumed(l, &m);
     struct ledger_report r = report_of(l);
@@ -80,8 +80,8 @@ the_ledger_notices_one_altered_byte_anywhere(void **state)
 {
     (void)state;
     for (size_t i = 0; i < 100; i++) {
-        unsigned char   body[100];
-        struct ledger  *l = ledger_of(1);
+        unsigned char body[100];
+        struct ledger *l = ledger_of(1);
         struct consumed m = message_of(body, sizeof(body), 1);
         body[i] ^= 1;
         ledger_consumed(l, &m);
@@ -94,8 +94,8 @@ static void
 the_ledger_notices_repeats_other_names_and_disorder(void **state)
 {
     (void)state;
-    unsigned char   body[100];
-    struct ledger  *l = ledger_of(3);
+    unsigned char body[100];
+    struct ledger *l = ledger_of(3);
     struct consumed m = message_of(body, sizeof(body), 3);
     ledger_consumed(l, &m);
     ledger_consumed(l, &m);
@@ -117,8 +117,8 @@ static void
 the_ledger_notices_a_message_whose_id_is_not_its_headers(void **state)
 {
     (void)state;
-    unsigned char   body[100];
-    struct ledger  *l = ledger_of(1);
+    unsigned char body[100];
+    struct ledger *l = ledger_of(1);
     struct consumed m = message_of(body, sizeof(body), 1);
     m.epoch = 8;
     ledger_consumed(l, &m);
@@ -134,8 +134,8 @@ static int
 listen_somewhere(int *ret_port)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t          len = sizeof(at);
-    int                fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t len = sizeof(at);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
     assert_int_equal(listen(fd, 16), 0);
     assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
@@ -149,7 +149,7 @@ dial(int port)
     struct sockaddr_in at = {
         .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct timeval limit = {.tv_sec = 5};
-    int            fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     return fd;
@@ -159,8 +159,8 @@ dial(int port)
 static size_t
 read_to_the_end(int fd)
 {
-    char    buf[4096];
-    size_t  have = 0;
+    char buf[4096];
+    size_t have = 0;
     ssize_t n;
     while ((n = recv(fd, buf, sizeof(buf), 0)) > 0)
         have += (size_t)n;
@@ -171,15 +171,15 @@ static void
 the_proxy_cuts_each_connection_one_byte_later(void **state)
 {
     (void)state;
-    struct proxy      *p;
-    int                port, server = listen_somewhere(&port);
+    struct proxy *p;
+    int port, server = listen_somewhere(&port);
     struct proxy_fault f = {.cut = true, .after = 10, .step = 1, .cuts = 3};
     MUST_HAVE(p, proxy_start(port, &err));
     proxy_set(p, PROXY_UP, &f);
     for (size_t i = 0; i < 4; i++) {
         char bytes[100] = {0};
-        int  out = dial(proxy_port(p));
-        int  in = accept(server, NULL, NULL);
+        int out = dial(proxy_port(p));
+        int in = accept(server, NULL, NULL);
         assert_int_equal(send(out, bytes, sizeof(bytes), MSG_NOSIGNAL), sizeof(bytes));
         if (i == 3)
             (void)shutdown(out, SHUT_WR);
@@ -197,9 +197,9 @@ static void
 the_proxy_stalls_and_goes_on(void **state)
 {
     (void)state;
-    struct proxy      *p;
-    char               byte = 'x';
-    int                port, server = listen_somewhere(&port);
+    struct proxy *p;
+    char byte = 'x';
+    int port, server = listen_somewhere(&port);
     struct proxy_fault f = {.stall = true};
     MUST_HAVE(p, proxy_start(port, &err));
     proxy_set(p, PROXY_UP, &f);
@@ -219,13 +219,13 @@ static void
 the_proxy_keeps_to_a_rate_and_a_delay(void **state)
 {
     (void)state;
-    struct proxy      *p;
-    char               bytes[20000] = {0};
-    int                port, server = listen_somewhere(&port);
+    struct proxy *p;
+    char bytes[20000] = {0};
+    int port, server = listen_somewhere(&port);
     struct proxy_fault f = {.rate = 100000, .delay_us = 1000};
     MUST_HAVE(p, proxy_start(port, &err));
     proxy_set(p, PROXY_UP, &f);
-    int     out = dial(proxy_port(p)), in = accept(server, NULL, NULL);
+    int out = dial(proxy_port(p)), in = accept(server, NULL, NULL);
     int64_t began = clock_mono_us();
     assert_int_equal(send(out, bytes, sizeof(bytes), 0), sizeof(bytes));
     (void)shutdown(out, SHUT_WR);
@@ -243,12 +243,12 @@ a_world_leaves_nothing_behind(void **state)
 {
     (void)state;
     struct world *w;
-    char          dir[600], file[640];
+    char dir[600], file[640];
     MUST_HAVE(w, world_open(&err));
     (void)snprintf(dir, sizeof(dir), "%s", world_dir(w));
     (void)snprintf(file, sizeof(file), "%s/log", dir);
     const char *argv[] = {"/bin/sh", "-c", "echo here; exit 3", NULL};
-    pid_t       pid = world_spawn(argv, file, NULL);
+    pid_t pid = world_spawn(argv, file, NULL);
     assert_true(pid > 0);
     assert_int_equal(world_wait(pid, 5000), 3);
     assert_int_equal(access(file, R_OK), 0);
@@ -260,10 +260,10 @@ static void
 a_program_that_does_not_end_is_ended(void **state)
 {
     (void)state;
-    char        out[100];
+    char out[100];
     const char *argv[] = {"/bin/sh", "-c", "echo words; sleep 30", NULL};
-    struct err  err = {.code = ERR_NONE};
-    int64_t     began = clock_mono_us();
+    struct err err = {.code = ERR_NONE};
+    int64_t began = clock_mono_us();
     assert_int_equal(world_run(argv, 200, out, sizeof(out), &err), -1);
     assert_int_equal(err.code, ERR_TIMEOUT);
     assert_string_equal(out, "words\n");

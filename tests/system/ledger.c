@@ -11,7 +11,7 @@ enum { CONNECTORS_MAX = 4096 };
 
 /* The first bytes of a body. */
 struct stamp {
-    char     magic[8];
+    char magic[8];
     uint32_t who, pad;
     uint64_t number, size;
 };
@@ -26,14 +26,14 @@ struct entry {
 
 struct book {
     struct entry *entries; /* of bundle number i + 1 */
-    uint64_t      n, cap;
-    uint64_t      last; /* highest number consumed so far */
-    char          name[80]; /* the connector's id, as its first message says */
+    uint64_t n, cap;
+    uint64_t last; /* highest number consumed so far */
+    char name[80]; /* the connector's id, as its first message says */
 };
 
 struct ledger {
-    pthread_mutex_t      lock;
-    struct book         *books[CONNECTORS_MAX];
+    pthread_mutex_t lock;
+    struct book *books[CONNECTORS_MAX];
     struct ledger_report r;
 };
 
@@ -68,7 +68,7 @@ word_at(uint32_t who, uint64_t number, uint64_t i)
 void
 ledger_body(void *buf, size_t size, uint32_t who, uint64_t number)
 {
-    struct stamp   stamp = {.who = who, .number = number, .size = size};
+    struct stamp stamp = {.who = who, .number = number, .size = size};
     unsigned char *at = buf;
     memcpy(stamp.magic, MAGIC, sizeof(MAGIC));
     memcpy(at, &stamp, sizeof(stamp));
@@ -225,8 +225,7 @@ ledger_check(struct ledger *l, struct ledger_report *ret)
 bool
 ledger_good(const struct ledger_report *r, uint64_t most_repeated, char *text, size_t cap)
 {
-    bool good = r->lost + r->invented + r->refused + r->renamed + r->disordered + r->open == 0
-                && r->repeated <= most_repeated;
+    bool good = r->lost + r->invented + r->refused + r->renamed + r->disordered + r->open == 0 && r->repeated <= most_repeated;
     (void)snprintf(text, cap,
                    "%s: pushed %llu acked %llu dead %llu nacked %llu open %llu; consumed %llu unique %llu; lost %llu "
                    "invented %llu refused-but-there %llu renamed %llu disordered %llu repeated %llu (at most %llu); %s",

@@ -16,7 +16,10 @@ struct ledger;
 
 enum { LEDGER_BODY_MIN = 32 };
 
-enum ledger_answer { LEDGER_OPEN, LEDGER_ACKED, LEDGER_DEAD, LEDGER_NACKED };
+enum ledger_answer { LEDGER_OPEN,
+                     LEDGER_ACKED,
+                     LEDGER_DEAD,
+                     LEDGER_NACKED };
 
 struct ledger *ledger_new(void);
 
@@ -37,15 +40,15 @@ void ledger_take(void *ctx, const struct consumed *message);
 
 struct ledger_report {
     uint64_t pushed, acked, dead, nacked, open;
-    uint64_t consumed; /* messages */
-    uint64_t unique;   /* bundles */
-    uint64_t lost;     /* acked, and not in the queue */
-    uint64_t invented; /* not what was pushed: unknown or altered bytes, or another connector's name on it */
-    uint64_t refused;  /* nacked or dead, and in the queue all the same */
-    uint64_t repeated; /* messages beyond the first of a bundle */
-    uint64_t renamed;  /* repeated, but with another message_id, so that nobody could tell */
+    uint64_t consumed;   /* messages */
+    uint64_t unique;     /* bundles */
+    uint64_t lost;       /* acked, and not in the queue */
+    uint64_t invented;   /* not what was pushed: unknown or altered bytes, or another connector's name on it */
+    uint64_t refused;    /* nacked or dead, and in the queue all the same */
+    uint64_t repeated;   /* messages beyond the first of a bundle */
+    uint64_t renamed;    /* repeated, but with another message_id, so that nobody could tell */
     uint64_t disordered; /* first occurrences that came after a later bundle of the same connector */
-    char     first[200]; /* the first fault found, in words */
+    char first[200];     /* the first fault found, in words */
 };
 
 void ledger_check(struct ledger *l, struct ledger_report *ret);

@@ -15,20 +15,20 @@
 enum { STEP_MS = 50 };
 
 struct worker {
-    struct load       *load;
-    uint32_t           who;
-    pthread_t          thread;
-    struct sluice     *handle;
+    struct load *load;
+    uint32_t who;
+    pthread_t thread;
+    struct sluice *handle;
     struct load_result result; /* the worker's, until it is joined */
     atomic_uint_fast64_t pushed, acked;
 };
 
 struct load {
     struct load_plan plan;
-    atomic_bool      stop;
-    _Atomic int64_t  deadline_us; /* for answers, once set */
-    uint32_t         started;
-    struct worker    workers[LOAD_MAX];
+    atomic_bool stop;
+    _Atomic int64_t deadline_us; /* for answers, once set */
+    uint32_t started;
+    struct worker workers[LOAD_MAX];
 };
 
 static void
@@ -77,12 +77,12 @@ size_of(const struct load_plan *plan, uint64_t number)
 static int
 push_one(struct worker *w, uint64_t number)
 {
-    const struct load_plan    *plan = &w->load->plan;
+    const struct load_plan *plan = &w->load->plan;
     struct sluice_push_options opt = {.tag = number};
-    struct sluice_error        e;
-    size_t                     size = size_of(plan, number);
-    void                      *body = malloc(size);
-    int                        code;
+    struct sluice_error e;
+    size_t size = size_of(plan, number);
+    void *body = malloc(size);
+    int code;
     if (body == NULL)
         abort();
     ledger_body(body, size, w->who, number);
@@ -91,9 +91,7 @@ push_one(struct worker *w, uint64_t number)
     do {
         code = sluice_push_take(w->handle, &body, size, &opt, STEP_MS, &e);
         take_verdicts(w, 0);
-    } while ((code == SLUICE_EAGAIN || code == SLUICE_EVERDICTS)
-             && (!atomic_load(&w->load->stop) || atomic_load(&w->load->deadline_us) == 0
-                 || clock_mono_us() < atomic_load(&w->load->deadline_us)));
+    } while ((code == SLUICE_EAGAIN || code == SLUICE_EVERDICTS) && (!atomic_load(&w->load->stop) || atomic_load(&w->load->deadline_us) == 0 || clock_mono_us() < atomic_load(&w->load->deadline_us)));
     free(body);
     if (code == 0) {
         w->result.pushed++;
@@ -113,17 +111,16 @@ all_answered(const struct worker *w)
 static void *
 worker_main(void *arg)
 {
-    struct worker          *w = arg;
+    struct worker *w = arg;
     const struct load_plan *plan = &w->load->plan;
-    struct sluice_info      info;
+    struct sluice_info info;
     for (uint64_t i = 1; (plan->bundles == 0 || i <= plan->bundles) && !atomic_load(&w->load->stop); i++) {
         if (push_one(w, plan->start + i) != 0)
             break;
         if (plan->pause_us > 0)
             take_verdicts(w, (int)(plan->pause_us / 1000));
     }
-    while (!all_answered(w)
-           && (atomic_load(&w->load->deadline_us) == 0 || clock_mono_us() < atomic_load(&w->load->deadline_us))) {
+    while (!all_answered(w) && (atomic_load(&w->load->deadline_us) == 0 || clock_mono_us() < atomic_load(&w->load->deadline_us))) {
         struct sluice_error e;
         take_verdicts(w, STEP_MS);
         if (sluice_wait(w->handle, 0, &e) == SLUICE_EREPLACED) {
@@ -141,11 +138,10 @@ worker_main(void *arg)
 static int
 start_worker(struct load *l, uint32_t i, struct err *err)
 {
-    struct worker        *w = &l->workers[i];
-    struct sluice_error   e;
-    char                  id[32];
-    struct sluice_options opt = {.id = l->plan.id, .endpoint = l->plan.endpoint, .report_acks = 1,
-                                 .queue_bytes = l->plan.queue_bytes};
+    struct worker *w = &l->workers[i];
+    struct sluice_error e;
+    char id[32];
+    struct sluice_options opt = {.id = l->plan.id, .endpoint = l->plan.endpoint, .report_acks = 1, .queue_bytes = l->plan.queue_bytes};
     w->load = l;
     w->who = l->plan.first + i;
     (void)snprintf(id, sizeof(id), "load-%u", w->who);

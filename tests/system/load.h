@@ -14,16 +14,16 @@ struct load;
 enum { LOAD_MAX = 256 };
 
 struct load_plan {
-    const char    *endpoint;
-    struct ledger *ledger;    /* borrowed until load_free; NULL: verdicts are counted only */
-    uint32_t       first;     /* connectors are first, first + 1, ...; their ids load-<number> */
-    uint32_t       connectors;
-    const char    *id;        /* of a single connector, instead of load-<number> */
-    size_t         size_min, size_max; /* of bodies, at least LEDGER_BODY_MIN; sizes step through the range */
-    uint64_t       bundles;   /* each connector pushes so many; 0: until load_stop */
-    int64_t        pause_us;  /* after each bundle */
-    size_t         queue_bytes;
-    uint64_t       start;     /* the number before the first; for a connector that pushed in this ledger before */
+    const char *endpoint;
+    struct ledger *ledger; /* borrowed until load_free; NULL: verdicts are counted only */
+    uint32_t first;        /* connectors are first, first + 1, ...; their ids load-<number> */
+    uint32_t connectors;
+    const char *id;            /* of a single connector, instead of load-<number> */
+    size_t size_min, size_max; /* of bodies, at least LEDGER_BODY_MIN; sizes step through the range */
+    uint64_t bundles;          /* each connector pushes so many; 0: until load_stop */
+    int64_t pause_us;          /* after each bundle */
+    size_t queue_bytes;
+    uint64_t start; /* the number before the first; for a connector that pushed in this ledger before */
 };
 
 struct load *load_start(const struct load_plan *plan, struct err *err);
@@ -33,8 +33,8 @@ void load_stop(struct load *l);
 
 struct load_result {
     uint64_t pushed, acked, dead, nacked, unanswered, resent, reconnects;
-    char     error[300]; /* the first failure of a call, "" for none */
-    char     reason[32], text[256]; /* of the last refusal */
+    char error[300];            /* the first failure of a call, "" for none */
+    char reason[32], text[256]; /* of the last refusal */
 };
 
 /* How far it is; while it runs the counts of resent and reconnects are not known. */

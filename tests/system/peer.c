@@ -11,9 +11,9 @@
 enum { FRAMES_MAX = 8 };
 
 struct peer {
-    void           *ctx, *sock, *monitor;
-    uint64_t        credit, attempt, seen;
-    zmq_msg_t       header, body;
+    void *ctx, *sock, *monitor;
+    uint64_t credit, used, attempt, seen;
+    zmq_msg_t header, body;
     struct wire_msg msg;
 };
 
@@ -26,7 +26,7 @@ option(struct peer *p, int name, int value)
 struct peer *
 peer_open(const char *endpoint, struct err *err)
 {
-    char         watch[64];
+    char watch[64];
     struct peer *p = calloc(1, sizeof(*p));
     if (p == NULL || (p->ctx = zmq_ctx_new()) == NULL)
         goto fail;
@@ -36,9 +36,7 @@ peer_open(const char *endpoint, struct err *err)
     p->sock = zmq_socket(p->ctx, ZMQ_DEALER);
     p->monitor = zmq_socket(p->ctx, ZMQ_PAIR);
     (void)snprintf(watch, sizeof(watch), "inproc://watch-%p", (void *)p);
-    if (p->sock == NULL || p->monitor == NULL || option(p, ZMQ_LINGER, 0) != 0 || option(p, ZMQ_SNDTIMEO, 5000) != 0
-        || option(p, ZMQ_RECONNECT_IVL, 20) != 0 || zmq_socket_monitor(p->sock, watch, ZMQ_EVENT_DISCONNECTED) != 0
-        || zmq_connect(p->monitor, watch) != 0 || zmq_connect(p->sock, endpoint) != 0)
+    if (p->sock == NULL || p->monitor == NULL || option(p, ZMQ_LINGER, 0) != 0 || option(p, ZMQ_SNDTIMEO, 5000) != 0 || option(p, ZMQ_RECONNECT_IVL, 20) != 0 || zmq_socket_monitor(p->sock, watch, ZMQ_EVENT_DISCONNECTED) != 0 || zmq_connect(p->monitor, watch) != 0 || zmq_connect(p->sock, endpoint) != 0)
         goto fail;
     return p;
 
@@ -60,9 +58,9 @@ peer_send_frames(struct peer *p, const void *const *frames, const size_t *lens, 
 void
 peer_send(struct peer *p, const struct wire_msg *msg, const void *body, size_t len)
 {
-    char         header[WIRE_HEADER_MAX];
-    size_t       n = wire_encode(msg, header, sizeof(header));
-    const void  *frames[2] = {header, body};
+    char header[WIRE_HEADER_MAX];
+    size_t n = wire_encode(msg, header, sizeof(header));
+    const void *frames[2] = {header, body};
     const size_t lens[2] = {n, len};
     if (n == 0)
         abort(); /* a mistake of the test */
@@ -73,7 +71,7 @@ static int
 wait_for(void *sock, int64_t end_us)
 {
     zmq_pollitem_t item = {.socket = sock, .events = ZMQ_POLLIN};
-    int64_t        left = end_us - clock_mono_us();
+    int64_t left = end_us - clock_mono_us();
     return zmq_poll(&item, 1, left > 0 ? (long)(left / 1000 + 1) : 0);
 }
 
@@ -101,7 +99,7 @@ peer_await(struct peer *p, enum wire_type type, int timeout_ms)
 {
     const int64_t end = clock_mono_us() + (int64_t)timeout_ms * 1000;
     for (;;) {
-        int64_t                left = end - clock_mono_us();
+        int64_t left = end - clock_mono_us();
         const struct wire_msg *m = peer_receive(p, left > 0 ? (int)(left / 1000 + 1) : 0);
         if (m == NULL || m->type == type)
             return m;
@@ -113,7 +111,7 @@ peer_await_error(struct peer *p, enum wire_reason code, int timeout_ms)
 {
     const int64_t end = clock_mono_us() + (int64_t)timeout_ms * 1000;
     for (;;) {
-        int64_t                left = end - clock_mono_us();
+        int64_t left = end - clock_mono_us();
         const struct wire_msg *m = peer_await(p, WIRE_ERROR, left > 0 ? (int)(left / 1000 + 1) : 0);
         if (m == NULL || m->code == code)
             return m;
@@ -124,15 +122,14 @@ const struct wire_msg *
 peer_hello(struct peer *p, const char *id, uint64_t epoch, bool fresh, uint64_t seen)
 {
     struct wire_msg m = {.type = WIRE_HELLO,
-                         .has = 1U << WIRE_F_V | 1U << WIRE_F_ID | 1U << WIRE_F_EPOCH | 1U << WIRE_F_ATTEMPT
-                                | 1U << WIRE_F_FRESH | 1U << WIRE_F_SEEN | 1U << WIRE_F_WANT | 1U << WIRE_F_HEAD,
+                         .has = 1U << WIRE_F_V | 1U << WIRE_F_ID | 1U << WIRE_F_EPOCH | 1U << WIRE_F_ATTEMPT | 1U << WIRE_F_FRESH | 1U << WIRE_F_SEEN | 1U << WIRE_F_WANT | 1U << WIRE_F_HEAD,
                          .v = WIRE_VERSION,
                          .id = {.at = id, .len = (uint32_t)strlen(id)},
                          .epoch = epoch,
                          .attempt = ++p->attempt,
                          .fresh = fresh,
                          .seen = seen};
-    p->credit = 0;
+    p->credit = p->used = 0;
     p->seen = seen;
     peer_send(p, &m, NULL, 0);
     for (;;) {
@@ -150,23 +147,23 @@ peer_credit(struct peer *p, uint64_t size)
                          .seen = p->seen,
                          .want = size,
                          .head = size};
-    const int64_t  end = clock_mono_us() + 5000000;
-    const uint64_t had = p->credit;
+    const int64_t end = clock_mono_us() + 5000000;
     peer_send(p, &m, NULL, 0);
-    while (p->credit < had + wire_cost(size) && clock_mono_us() < end)
+    while (p->credit < p->used + wire_cost(size) && clock_mono_us() < end)
         (void)peer_receive(p, 50);
-    return p->credit;
+    return p->credit >= p->used + wire_cost(size) ? p->credit : 0;
 }
 
 void
 peer_bundle(struct peer *p, uint64_t seq, uint64_t size, uint64_t off, const void *bytes, size_t len)
 {
     struct wire_msg m = {.type = WIRE_BUNDLE,
-                         .has = 1U << WIRE_F_SEQ | 1U << WIRE_F_SIZE | 1U << WIRE_F_OFF | 1U << WIRE_F_WANT
-                                | 1U << WIRE_F_HEAD,
+                         .has = 1U << WIRE_F_SEQ | 1U << WIRE_F_SIZE | 1U << WIRE_F_OFF | 1U << WIRE_F_WANT | 1U << WIRE_F_HEAD,
                          .seq = seq,
                          .size = size,
                          .off = off};
+    if (off == 0)
+        p->used += wire_cost(size);
     peer_send(p, &m, bytes, len);
 }
 

@@ -34,7 +34,8 @@ const struct wire_msg *peer_await_error(struct peer *p, enum wire_reason code, i
 /* Say hello with these figures, and wait for the welcome.  NULL: none came. */
 const struct wire_msg *peer_hello(struct peer *p, const char *id, uint64_t epoch, bool fresh, uint64_t seen);
 
-/* Ask for credit for a bundle of size bytes, and wait until it is there (5 s).  Returns the credit. */
+/* Ask for credit for a bundle of size bytes beyond those sent since hello, and wait until it is there (5 s).
+ * Returns the credit, 0 where it did not come. */
 uint64_t peer_credit(struct peer *p, uint64_t size);
 
 /* Send a chunk of a bundle, without minding credit. */

@@ -15,34 +15,36 @@
 #include "clock.h"
 #include "err.h"
 
-enum { PAIRS_MAX = 128, BUFFER = 64 * 1024, TICK_MS = 20 };
+enum { PAIRS_MAX = 128,
+       BUFFER = 64 * 1024,
+       TICK_MS = 20 };
 
 /* One direction of one connection. */
 struct flow {
-    int            from, to;
-    bool           eof;      /* from has no more */
-    uint64_t       went;     /* bytes handed on */
-    uint64_t       cut_at;   /* UINT64_MAX: not to be cut */
-    int64_t        ready_us; /* what is in the buffer may go then (delay, rate) */
-    size_t         begin, end;
-    unsigned char  bytes[BUFFER];
+    int from, to;
+    bool eof;         /* from has no more */
+    uint64_t went;    /* bytes handed on */
+    uint64_t cut_at;  /* UINT64_MAX: not to be cut */
+    int64_t ready_us; /* what is in the buffer may go then (delay, rate) */
+    size_t begin, end;
+    unsigned char bytes[BUFFER];
 };
 
 struct pair {
     struct flow way[2];
-    bool        connected; /* the upstream connect has been answered */
+    bool connected; /* the upstream connect has been answered */
 };
 
 struct proxy {
-    int                listener, port, upstream;
-    pthread_t          thread;
-    atomic_bool        stop;
-    atomic_int         cut_all; /* 1: FIN, 2: RST */
-    pthread_mutex_t    lock;    /* of what follows; nothing is locked inside it */
+    int listener, port, upstream;
+    pthread_t thread;
+    atomic_bool stop;
+    atomic_int cut_all;   /* 1: FIN, 2: RST */
+    pthread_mutex_t lock; /* of what follows; nothing is locked inside it */
     struct proxy_fault fault[2];
-    uint64_t           born[2]; /* connections that were given a cut by the present fault */
-    uint64_t           accepted, cuts, bytes[2];
-    struct pair       *pairs[PAIRS_MAX]; /* the thread's own */
+    uint64_t born[2]; /* connections that were given a cut by the present fault */
+    uint64_t accepted, cuts, bytes[2];
+    struct pair *pairs[PAIRS_MAX]; /* the thread's own */
 };
 
 static void
@@ -57,7 +59,7 @@ static void
 end_pair(struct proxy *p, size_t i, bool reset)
 {
     struct linger hard = {.l_onoff = 1, .l_linger = 0}; /* close sends RST */
-    struct pair  *pair = p->pairs[i];
+    struct pair *pair = p->pairs[i];
     for (int w = 0; w < 2; w++) {
         if (reset)
             (void)setsockopt(pair->way[w].from, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
@@ -86,7 +88,7 @@ accept_one(struct proxy *p, size_t slot)
     int in = accept4(p->listener, NULL, NULL, SOCK_CLOEXEC);
     if (in < 0)
         return;
-    int          out = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int out = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct pair *pair = calloc(1, sizeof(*pair));
     /* On loopback connect answers at once. */
     if (out < 0 || pair == NULL || connect(out, (struct sockaddr *)&at, sizeof(at)) != 0) {
@@ -138,7 +140,7 @@ drain(struct proxy *p, struct flow *f, int way)
         return 0;
     if (clock_mono_us() < f->ready_us)
         return 0;
-    size_t  most = f->end - f->begin;
+    size_t most = f->end - f->begin;
     if (f->cut_at - f->went < most)
         most = (size_t)(f->cut_at - f->went);
     ssize_t n = send(f->to, f->bytes + f->begin, most, MSG_NOSIGNAL);
@@ -173,8 +175,7 @@ turn(struct proxy *p, size_t i, const struct proxy_fault fault[2])
         }
     }
     /* One side has closed and all its bytes went: close the other.  (No half-closed streams here.) */
-    if ((pair->way[0].eof && pair->way[0].begin == pair->way[0].end)
-        || (pair->way[1].eof && pair->way[1].begin == pair->way[1].end))
+    if ((pair->way[0].eof && pair->way[0].begin == pair->way[0].end) || (pair->way[1].eof && pair->way[1].begin == pair->way[1].end))
         end_pair(p, i, false);
 }
 
@@ -182,7 +183,7 @@ turn(struct proxy *p, size_t i, const struct proxy_fault fault[2])
 static int
 gather(struct proxy *p, struct pollfd *fds, nfds_t *n, const struct proxy_fault fault[2])
 {
-    int  wait = TICK_MS;
+    int wait = TICK_MS;
     bool room = false;
     *n = 1;
     for (size_t i = 0; i < PAIRS_MAX; i++) {
@@ -207,9 +208,9 @@ thread_main(void *arg)
 {
     struct proxy *p = arg;
     while (!atomic_load(&p->stop)) {
-        struct pollfd      fds[1 + 2 * PAIRS_MAX];
+        struct pollfd fds[1 + 2 * PAIRS_MAX];
         struct proxy_fault fault[2];
-        nfds_t             n;
+        nfds_t n;
         pthread_mutex_lock(&p->lock);
         memcpy(fault, p->fault, sizeof(fault));
         pthread_mutex_unlock(&p->lock);
@@ -237,8 +238,8 @@ struct proxy *
 proxy_start(int port, struct err *err)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t          len = sizeof(at);
-    struct proxy      *p = calloc(1, sizeof(*p));
+    socklen_t len = sizeof(at);
+    struct proxy *p = calloc(1, sizeof(*p));
     if (p == NULL) {
         (void)err_set(err, ERR_NOMEM, errno, "proxy");
         return NULL;
@@ -246,8 +247,7 @@ proxy_start(int port, struct err *err)
     p->upstream = port;
     (void)pthread_mutex_init(&p->lock, NULL);
     p->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (p->listener < 0 || bind(p->listener, (struct sockaddr *)&at, sizeof(at)) != 0 || listen(p->listener, 512) != 0
-        || getsockname(p->listener, (struct sockaddr *)&at, &len) != 0)
+    if (p->listener < 0 || bind(p->listener, (struct sockaddr *)&at, sizeof(at)) != 0 || listen(p->listener, 512) != 0 || getsockname(p->listener, (struct sockaddr *)&at, &len) != 0)
         goto fail;
     p->port = ntohs(at.sin_port);
     if (pthread_create(&p->thread, NULL, thread_main, p) != 0)

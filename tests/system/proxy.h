@@ -12,19 +12,20 @@
 struct err;
 struct proxy;
 
-enum proxy_way { PROXY_UP, PROXY_DOWN }; /* from who connects to who listens; and back */
+enum proxy_way { PROXY_UP,
+                 PROXY_DOWN }; /* from who connects to who listens; and back */
 
 /* What befalls one direction; zero is no fault. */
 struct proxy_fault {
-    bool     cut;      /* end the connection when `after` bytes went this way */
+    bool cut; /* end the connection when `after` bytes went this way */
     uint64_t after;
-    uint64_t step;     /* each next connection is cut this many bytes later ... */
-    uint64_t cuts;     /* ... and only so many are; 0: all */
-    bool     reset;    /* by RST, else by FIN */
-    bool     stall;    /* take no more bytes this way: a black hole */
-    int64_t  delay_us; /* each byte this much later */
-    uint64_t rate;     /* bytes a second at most; 0: no limit */
-    bool     garbage;  /* replace what comes by noise */
+    uint64_t step;    /* each next connection is cut this many bytes later ... */
+    uint64_t cuts;    /* ... and only so many are; 0: all */
+    bool reset;       /* by RST, else by FIN */
+    bool stall;       /* take no more bytes this way: a black hole */
+    int64_t delay_us; /* each byte this much later */
+    uint64_t rate;    /* bytes a second at most; 0: no limit */
+    bool garbage;     /* replace what comes by noise */
 };
 
 /* Listen on a free loopback port; connections go on to 127.0.0.1:port. */

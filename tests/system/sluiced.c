@@ -13,13 +13,15 @@
 #include "err.h"
 #include "world.h"
 
-enum { PATH_CAP = 600, START_MS = 10 * 1000, STOP_MS = 10 * 1000 };
+enum { PATH_CAP = 600,
+       START_MS = 10 * 1000,
+       STOP_MS = 10 * 1000 };
 
 struct sluiced {
     struct world *world; /* borrowed */
-    char          config[PATH_CAP], log[PATH_CAP], state[PATH_CAP], endpoint[64];
-    int           port;
-    pid_t         pid; /* 0: does not run */
+    char config[PATH_CAP], log[PATH_CAP], state[PATH_CAP], endpoint[64];
+    int port;
+    pid_t pid; /* 0: does not run */
 };
 
 /* A text or nothing. */
@@ -77,16 +79,15 @@ sluiced_new(struct world *w, const struct sluiced_config *config, struct err *er
 int
 sluiced_start(struct sluiced *d, bool broker_is_there, struct err *err)
 {
-    char          path[PATH_CAP];
-    const char   *argv[] = {world_built("sluiced", path, sizeof(path)), "--config", d->config, NULL};
+    char path[PATH_CAP];
+    const char *argv[] = {world_built("sluiced", path, sizeof(path)), "--config", d->config, NULL};
     const int64_t mark = sluiced_log_mark(d);
     d->pid = world_spawn(argv, d->log, err);
     if (d->pid < 0) {
         d->pid = 0;
         return -1;
     }
-    if (sluiced_log_wait(d, mark, " listening", NULL, START_MS)
-        && (!broker_is_there || sluiced_log_wait(d, mark, " broker_up", NULL, START_MS)))
+    if (sluiced_log_wait(d, mark, "event=ready ", NULL, START_MS) && (!broker_is_there || sluiced_log_wait(d, mark, "event=broker_up ", NULL, START_MS)))
         return 0;
     sluiced_log_show(d);
     return err_set(err, ERR_TIMEOUT, 0, "sluiced did not become ready (%s)", d->log);
@@ -168,8 +169,8 @@ sluiced_log_mark(const struct sluiced *d)
 static int
 count_lines(const struct sluiced *d, int64_t mark, const char *a, const char *b)
 {
-    char  line[8192];
-    int   n = 0;
+    char line[8192];
+    int n = 0;
     FILE *f = fopen(d->log, "re");
     if (f == NULL)
         return 0;
@@ -203,7 +204,7 @@ sluiced_log_count(const struct sluiced *d, int64_t mark, const char *a)
 void
 sluiced_log_show(const struct sluiced *d)
 {
-    char  line[1024];
+    char line[1024];
     FILE *f = fopen(d->log, "re");
     if (f == NULL)
         return;
@@ -219,8 +220,8 @@ sluiced_log_show(const struct sluiced *d)
 int64_t
 sluiced_peak_kib(const struct sluiced *d)
 {
-    char  path[64], line[256];
-    long  kib = 0;
+    char path[64], line[256];
+    long kib = 0;
     FILE *f;
     (void)snprintf(path, sizeof(path), "/proc/%d/status", (int)d->pid);
     f = d->pid > 0 ? fopen(path, "re") : NULL;

@@ -17,18 +17,18 @@ struct world;
 /* Pieces of the config file in libconfig's syntax, each may be NULL.  Test settings have short times:
  * ping 200 ms, reconnect 10 to 100 ms, hung 2 s, marks each 100 ms. */
 struct sluiced_config {
-    int         broker_port; /* 0: the world's broker */
-    const char *door;        /* in door = {...}, beside endpoint and ping */
-    const char *broker;      /* in broker = {...}, beside hosts; may name retry_min, hung_after again */
-    const char *memory;      /* in memory = {...} */
-    const char *ping;        /* "200ms" */
-    const char *hung_after;  /* "2s" */
-    const char *rest;        /* top level: connectors, default_target, ... */
+    int broker_port;        /* 0: the world's broker */
+    const char *door;       /* in door = {...}, beside endpoint and ping */
+    const char *broker;     /* in broker = {...}, beside hosts; may name retry_min, hung_after again */
+    const char *memory;     /* in memory = {...} */
+    const char *ping;       /* "200ms" */
+    const char *hung_after; /* "2s" */
+    const char *rest;       /* top level: connectors, default_target, ... */
 };
 
 /* Every connector is let in, and its bundles go to this queue, which the gateway declares. */
-#define SLUICED_ANYBODY(queue)                                                                                          \
-    "accept_unknown = true;\n"                                                                                         \
+#define SLUICED_ANYBODY(queue) \
+    "accept_unknown = true;\n" \
     "default_target = { exchange = \"\"; routing_key = \"" queue "\"; queue = \"" queue "\"; declare = true; };\n"
 
 /* Write the config and choose a port.  Nothing runs yet. */
@@ -40,7 +40,7 @@ int sluiced_configure(struct sluiced *d, const struct sluiced_config *config, st
 /* Start it and wait until it says that it listens; where the broker is there, also until it is connected. */
 int sluiced_start(struct sluiced *d, bool broker_is_there, struct err *err);
 
-int  sluiced_signal(struct sluiced *d, int signal);
+int sluiced_signal(struct sluiced *d, int signal);
 bool sluiced_alive(struct sluiced *d);
 
 /* Wait for its end: exit status or 128 + signal, -1: still running. */
@@ -53,9 +53,9 @@ void sluiced_kill(struct sluiced *d);
 int sluiced_stop(struct sluiced *d);
 
 const char *sluiced_endpoint(const struct sluiced *d);
-int         sluiced_port(const struct sluiced *d);
+int sluiced_port(const struct sluiced *d);
 const char *sluiced_config_path(const struct sluiced *d);
-pid_t       sluiced_pid(const struct sluiced *d);
+pid_t sluiced_pid(const struct sluiced *d);
 
 /* Where the log ends now; later searches can begin there. */
 int64_t sluiced_log_mark(const struct sluiced *d);

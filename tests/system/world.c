@@ -18,13 +18,15 @@
 #include "clock.h"
 #include "err.h"
 
-enum { PATH_CAP = 512, BROKER_MS = 120 * 1000, GUARD_MS = 60 * 1000 };
+enum { PATH_CAP = 512,
+       BROKER_MS = 120 * 1000,
+       GUARD_MS = 60 * 1000 };
 
 struct world {
-    char  dir[PATH_CAP];
+    char dir[PATH_CAP];
     pid_t guard;
-    int   guard_fd; /* closing it is what the guard waits for; the system does it for a program that dies */
-    int   port;
+    int guard_fd; /* closing it is what the guard waits for; the system does it for a program that dies */
+    int port;
 };
 
 void
@@ -45,7 +47,7 @@ world_long(void)
 static const char *
 find_above(const char *name, char *buf, size_t cap)
 {
-    char    here[PATH_CAP];
+    char here[PATH_CAP];
     ssize_t n = readlink("/proc/self/exe", here, sizeof(here) - 1);
     if (n <= 0)
         return NULL;
@@ -63,7 +65,7 @@ const char *
 world_built(const char *name, char *buf, size_t cap)
 {
     const char *build = getenv("SLUICE_BUILD");
-    char        mark[PATH_CAP];
+    char mark[PATH_CAP];
     if (build == NULL) {
         if (find_above("sluiced", mark, sizeof(mark)) == NULL)
             (void)snprintf(mark, sizeof(mark), "build/sluiced");
@@ -94,11 +96,10 @@ int
 world_free_port(void)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t          len = sizeof(at);
-    int                port = 0;
-    int                fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0
-        && getsockname(fd, (struct sockaddr *)&at, &len) == 0)
+    socklen_t len = sizeof(at);
+    int port = 0;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0 && getsockname(fd, (struct sockaddr *)&at, &len) == 0)
         port = ntohs(at.sin_port);
     if (fd >= 0)
         close(fd);
@@ -135,7 +136,7 @@ start(const char *const *argv, int fd, bool outlive)
     forget_settings();
     union {
         const char *const *in;
-        char *const       *out; /* execv takes what it does not change without const */
+        char *const *out; /* execv takes what it does not change without const */
     } args = {.in = argv};
     (void)execv(argv[0], args.out);
     dprintf(STDERR_FILENO, "%s: %s\n", argv[0], strerror(errno));
@@ -160,7 +161,7 @@ world_wait(pid_t pid, int timeout_ms)
 {
     const int64_t end = clock_mono_us() + (int64_t)timeout_ms * 1000;
     for (;;) {
-        int   status;
+        int status;
         pid_t got = waitpid(pid, &status, WNOHANG);
         if (got == pid)
             return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
@@ -173,7 +174,7 @@ world_wait(pid_t pid, int timeout_ms)
 int64_t
 world_cpu_us(pid_t pid)
 {
-    char  path[64], line[1024];
+    char path[64], line[1024];
     FILE *f;
     (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
     f = pid > 0 ? fopen(path, "re") : NULL;
@@ -198,9 +199,9 @@ gather(int fd, pid_t pid, int64_t end_us, char *out, size_t cap, int *ret_status
     *ret_status = -1;
     while (clock_mono_us() < end_us) {
         struct pollfd p = {.fd = fd, .events = POLLIN};
-        char          chunk[4096];
-        int           ready = poll(&p, 1, *ret_status < 0 ? 20 : 0);
-        ssize_t       n = ready > 0 ? read(fd, chunk, sizeof(chunk)) : -1;
+        char chunk[4096];
+        int ready = poll(&p, 1, *ret_status < 0 ? 20 : 0);
+        ssize_t n = ready > 0 ? read(fd, chunk, sizeof(chunk)) : -1;
         if (n > 0 && cap > 0) {
             size_t take = (size_t)n < cap - 1 - have ? (size_t)n : cap - 1 - have;
             memcpy(out + have, chunk, take);
@@ -218,7 +219,7 @@ gather(int fd, pid_t pid, int64_t end_us, char *out, size_t cap, int *ret_status
 int
 world_run(const char *const *argv, int timeout_ms, char *out, size_t cap, struct err *err)
 {
-    int  fds[2], status;
+    int fds[2], status;
     bool outlive = strstr(argv[0], "tests/broker") != NULL; /* what it starts is the guard's to stop */
     if (pipe2(fds, O_CLOEXEC) != 0)
         return err_set(err, ERR_IO, errno, "pipe");
@@ -240,7 +241,7 @@ world_run(const char *const *argv, int timeout_ms, char *out, size_t cap, struct
 static int
 broker_script(const char *dir, const char *verb, const char *const *args, char *out, size_t cap, struct err *err)
 {
-    char        script[PATH_CAP];
+    char script[PATH_CAP];
     const char *argv[32] = {world_source("tests/broker", script, sizeof(script)), verb, dir};
     for (size_t i = 0; args != NULL && args[i] != NULL && i < 28; i++)
         argv[3 + i] = args[i];
@@ -283,8 +284,8 @@ struct world *
 world_open(struct err *err)
 {
     const char *tmp = getenv("TMPDIR");
-    char        broker[PATH_CAP + 16];
-    int         fds[2] = {-1, -1};
+    char broker[PATH_CAP + 16];
+    int fds[2] = {-1, -1};
     struct world *w = calloc(1, sizeof(*w));
     if (w == NULL) {
         (void)err_set(err, ERR_NOMEM, errno, "world");
@@ -326,7 +327,7 @@ world_broker_port(const struct world *w)
 static int
 read_port(struct world *w, struct err *err)
 {
-    char  path[PATH_CAP + 16], line[512];
+    char path[PATH_CAP + 16], line[512];
     FILE *f;
     (void)snprintf(path, sizeof(path), "%s/broker/env", w->dir);
     f = fopen(path, "re");
@@ -344,7 +345,7 @@ read_port(struct world *w, struct err *err)
 int
 world_broker_start(struct world *w, const char *conf, struct err *err)
 {
-    char        broker[PATH_CAP + 16], file[PATH_CAP + 16], out[4096];
+    char broker[PATH_CAP + 16], file[PATH_CAP + 16], out[4096];
     const char *args[] = {conf != NULL ? file : NULL, NULL};
     (void)snprintf(broker, sizeof(broker), "%s/broker", w->dir);
     (void)snprintf(file, sizeof(file), "%s/extra.conf", w->dir);

@@ -1,0 +1,203 @@
+/* effects.c - what follows from a step of the core: bytes moved, things said, messages and marks gathered. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bodies.h"
+#include "doors/door.h"
+#include "log.h"
+#include "loop_parts.h"
+#include "settings.h"
+#include "states.h"
+#include "targets.h"
+
+static void
+later(struct loop *l, const struct core_event *e)
+{
+    if (l->n_after < AFTER_MAX)
+        l->after[l->n_after++] = *e;
+    /* Beyond that: a connection that is gone is found again by its silence. */
+}
+
+static void
+send(struct loop *l, uint64_t conn, const struct wire_msg *m, const void *body, size_t len)
+{
+    unsigned char header[WIRE_HEADER_MAX];
+    const size_t n = wire_encode(m, header, sizeof(header));
+    struct core_event e = {.kind = CORE_GONE, .u.conn = conn};
+    bool gone = false;
+
+    if (n == 0) {
+        log_event(l->log, LOG_ERROR, "cannot_encode", LOG_STR("type", wire_type_name(m->type)));
+        return;
+    }
+    if (!door_send(l->door, conn, header, n, body, len, &gone) && gone)
+        later(l, &e);
+}
+
+static void
+log_sent(struct loop *l, uint64_t conn, const struct wire_msg *m)
+{
+    const char *id = core_connector_of(l->core, conn);
+
+    if (m->type == WIRE_WELCOME)
+        log_event(l->log, LOG_INFO, "connector_welcomed", LOG_STR("connector", id), LOG_INT("epoch", m->epoch),
+                  LOG_INT("attempt", m->attempt), LOG_INT("expect", m->expect));
+    if (m->type == WIRE_ERROR)
+        log_event(l->log, LOG_WARN, "connector_error", LOG_STR("connector", id),
+                  LOG_STR("code", wire_reason_name(m->code)), LOG_TEXT("field", m->field.at, m->field.len),
+                  LOG_TEXT("text", m->text.at, m->text.len));
+    if (m->type == WIRE_STOP)
+        log_event(l->log, LOG_INFO, "connector_stopped", LOG_STR("connector", id),
+                  LOG_STR("reason", wire_reason_name(m->reason)));
+    if (m->type == WIRE_VERDICT && m->verdict != WIRE_ACK)
+        log_event(l->log, LOG_WARN, "bundle_refused", LOG_STR("connector", id), LOG_INT("seq", m->seq),
+                  LOG_STR("reason", wire_reason_name(m->reason)), LOG_TEXT("text", m->text.at, m->text.len));
+}
+
+void
+effects_send(void *ctx, uint64_t conn, const struct wire_msg *m, const void *body, size_t len)
+{
+    log_sent(ctx, conn, m);
+    send(ctx, conn, m, body, len);
+}
+
+static void
+keep(struct loop *l, uint32_t slot, uint64_t size, bool first)
+{
+    const struct door_message *in = l->message;
+    struct body *body;
+    struct chunk *to;
+
+    if (first && in->body_len == size && size <= BODIES_COPY_MAX) {
+        bodies_open_whole(l->bodies, slot, in->body, size, l->header->ctype);
+        return;
+    }
+    body = first ? bodies_open(l->bodies, slot, size, l->header->ctype) : bodies_at(l->bodies, slot);
+    to = body == NULL ? NULL : bodies_next(body);
+    if (to == NULL)
+        return; /* no memory: `publish` sees that the body is not whole */
+    door_take(l->door, to);
+    bodies_added(body);
+}
+
+static bool
+batch_add(struct batch *b, const struct pub_message *m)
+{
+    if (b->n == b->cap) {
+        const size_t cap = b->cap == 0 ? 256 : b->cap * 2;
+        struct pub_message *fresh = realloc(b->at, cap * sizeof(*fresh));
+
+        if (fresh == NULL)
+            return false;
+        b->at = fresh;
+        b->cap = cap;
+    }
+    b->at[b->n++] = *m;
+    return true;
+}
+
+static void
+publish(struct loop *l, const struct core_effect *e)
+{
+    const struct body *body = bodies_at(l->bodies, e->u.publish.slot);
+    const struct pub_message m = {
+        .ticket = e->u.publish.slot,
+        .session = e->u.publish.session,
+        .target = targets_at(l->targets, e->u.publish.target),
+        .body = body,
+        .connector = e->u.publish.connector,
+        .epoch = e->u.publish.epoch,
+        .seq = e->u.publish.seq,
+    };
+    struct core_event failed = {.kind = CORE_REFUSED};
+
+    if (body != NULL && body->have == body->size && batch_add(&l->batches[e->u.publish.publisher], &m))
+        return;
+    failed.u.result.slot = e->u.publish.slot;
+    failed.u.result.reason = WIRE_R_BUSY;
+    failed.u.result.text = "the gateway had no memory for this bundle: push it again";
+    later(l, &failed);
+}
+
+void
+effects_marks(struct loop *l)
+{
+    if (l->n_marks > 0 && state_mark(l->state, l->marks, l->n_marks, NULL) != 0)
+        log_event(l->log, LOG_WARN, "marks_not_stored", LOG_INT("marks", l->n_marks));
+    l->n_marks = 0;
+}
+
+static void
+store_mark(struct loop *l, const struct core_effect *e)
+{
+    struct state_mark *m;
+
+    if (l->n_marks == MARKS_MAX)
+        effects_marks(l);
+    m = &l->marks[l->n_marks++];
+    memset(m, 0, sizeof(*m));
+    memcpy(m->connector, e->u.mark.id, strlen(e->u.mark.id));
+    m->epoch = e->u.mark.epoch;
+    m->answered = e->u.mark.answered;
+}
+
+void
+effects_take(void *ctx, const struct core_effect *e)
+{
+    struct loop *l = ctx;
+
+    switch (e->kind) {
+    case CORE_SEND:
+        effects_send(l, e->u.send.conn, e->u.send.msg, NULL, 0);
+        break;
+    case CORE_CUT:
+        door_cut(l->door, l->now_us);
+        break;
+    case CORE_FORGET:
+        states_gone(l->states, e->u.conn);
+        door_forget(l->door, e->u.conn);
+        break;
+    case CORE_KEEP:
+        keep(l, e->u.keep.slot, e->u.keep.size, e->u.keep.first);
+        break;
+    case CORE_FREE:
+        bodies_close(l->bodies, e->u.slot);
+        break;
+    case CORE_PUBLISH:
+        publish(l, e);
+        break;
+    case CORE_STORE_MARK:
+        store_mark(l, e);
+        break;
+    }
+}
+
+void
+effects_step(struct loop *l, const struct core_event *e)
+{
+    core_step(l->core, e, l->now_us, &l->sink);
+    while (l->n_after > 0) {
+        const struct core_event next = l->after[--l->n_after];
+
+        core_step(l->core, &next, l->now_us, &l->sink);
+    }
+}
+
+void
+effects_step_kind(struct loop *l, enum core_event_kind kind)
+{
+    const struct core_event e = {.kind = kind};
+
+    effects_step(l, &e);
+}
+
+void
+effects_post(struct loop *l)
+{
+    for (int i = 0; i < l->settings->broker.connections; i++) {
+        struct batch *b = &l->batches[i];
+
+        if (b->n > 0 && publisher_post(l->publishers[i], b->at, b->n, NULL) == 0)
+            b->n = 0; /* on no memory they stay, and go with the next turn */
+    }
+}

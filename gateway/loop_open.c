@@ -1,0 +1,159 @@
+/* loop_open.c - opening and closing: the order in which the parts come to be, and go. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "bodies.h"
+#include "clock.h"
+#include "doors/door.h"
+#include "err.h"
+#include "loop_parts.h"
+#include "mailbox.h"
+#include "plan.h"
+#include "settings.h"
+#include "states.h"
+#include "targets.h"
+
+static void
+load_mark(void *ctx, const struct state_mark *m)
+{
+    struct loop *l = ctx;
+    struct core_event e = {.kind = CORE_MARK};
+
+    e.u.mark.id = m->connector;
+    e.u.mark.epoch = m->epoch;
+    e.u.mark.answered = m->answered;
+    effects_step(l, &e);
+}
+
+static int
+open_core(struct loop *l, struct err *err)
+{
+    const struct settings *s = l->settings;
+    struct core_config c = {
+        .memory_limit = s->memory.limit,
+        .max_bundle = s->memory.max_bundle,
+        .chunk = s->door.chunk,
+        .ping_us = s->door.ping_us,
+        .missed = s->door.missed,
+        .publishers = (uint32_t)s->broker.connections,
+    };
+
+    if (getrandom(&c.seed, sizeof(c.seed), 0) != (ssize_t)sizeof(c.seed))
+        return err_set(err, ERR_IO, errno, "no randomness from the system");
+    l->core = core_new(&c, err);
+    l->sink = (struct core_sink){effects_take, l};
+    return l->core == NULL ? -1 : 0;
+}
+
+static int
+open_publishers(struct loop *l, struct err *err)
+{
+    l->hosts = plan_broker(l->settings, &l->pub_config, err);
+    if (l->hosts == NULL)
+        return -1;
+    for (int i = 0; i < l->settings->broker.connections; i++) {
+        l->publishers[i] = publisher_start(&l->pub_config, (uint32_t)i, l->pub_events, l->log, err);
+        if (l->publishers[i] == NULL)
+            return -1;
+    }
+    return 0;
+}
+
+static int
+open_door(struct loop *l, struct err *err)
+{
+    const struct settings *s = l->settings;
+    const struct door_config c = {
+        .endpoint = s->door.endpoint,
+        .backlog = s->door.backlog,
+        .rcvhwm = s->door.rcvhwm,
+        .max_frame = s->door.chunk > WIRE_HEADER_MAX ? s->door.chunk : WIRE_HEADER_MAX,
+    };
+
+    l->door = door_open(&c, err);
+    return l->door == NULL ? -1 : 0;
+}
+
+static int
+open_signals(struct loop *l, struct err *err)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    l->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    return l->signals < 0 ? err_set(err, ERR_IO, errno, "signalfd") : 0;
+}
+
+static int
+open_stores(struct loop *l, struct err *err)
+{
+    const struct states_reply r = {effects_send, l};
+
+    l->pub_events = mailbox_new(sizeof(struct pub_event), err);
+    l->answers = mailbox_new(sizeof(struct state_answer), err);
+    l->bodies = bodies_new(err);
+    l->targets = targets_new(err);
+    if (l->pub_events == NULL || l->answers == NULL || l->bodies == NULL || l->targets == NULL)
+        return -1;
+    l->state = state_open(l->settings->state.dir, l->answers, l->log, err);
+    if (l->state == NULL)
+        return -1;
+    l->states = states_new(l->state, &r, err);
+    return l->states == NULL ? -1 : 0;
+}
+
+struct loop *
+loop_new(struct settings *settings, const struct loop_source *source, struct log *log, struct err *err)
+{
+    struct loop *l = calloc(1, sizeof(*l));
+
+    if (l == NULL) {
+        settings_free(settings);
+        err_set(err, ERR_NOMEM, 0, "loop");
+        return NULL;
+    }
+    l->settings = settings;
+    l->source = *source;
+    l->log = log;
+    l->signals = -1;
+    l->now_us = clock_mono_us();
+    /* The door comes last: what it lets in must have somewhere to go. */
+    if (open_signals(l, err) != 0 || open_stores(l, err) != 0 || open_core(l, err) != 0 ||
+        open_publishers(l, err) != 0 || loop_configure(l, settings, err) != 0 ||
+        state_marks(l->state, load_mark, l, err) != 0 || open_door(l, err) != 0) {
+        loop_free(l);
+        return NULL;
+    }
+    return l;
+}
+
+void
+loop_free(struct loop *l)
+{
+    if (l == NULL)
+        return;
+    door_close(l->door);
+    for (int i = 0; i < CORE_PUBLISHERS_MAX; i++) {
+        publisher_free(l->publishers[i], 1000000);
+        free(l->batches[i].at);
+    }
+    state_close(l->state);
+    states_free(l->states);
+    core_free(l->core);
+    bodies_free(l->bodies);
+    targets_free(l->targets);
+    mailbox_free(l->pub_events);
+    mailbox_free(l->answers);
+    free(l->hosts);
+    if (l->signals >= 0)
+        close(l->signals);
+    settings_free(l->settings);
+    free(l);
+}

@@ -1,0 +1,89 @@
+/* loop_parts.h - what the loop's own files share, and nobody else includes.
+ *
+ *     loop.c       turns: what comes in, what comes back, signals
+ *     effects.c    what follows from a step of the core
+ *     loop_open.c  opening and closing
+ *
+ * Thread: the loop only. */
+#ifndef LOOP_PARTS_H
+#define LOOP_PARTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/publisher.h"
+#include "core/core.h"
+#include "loop.h"
+#include "store/state.h"
+#include "wire.h"
+
+struct bodies;
+struct door;
+struct door_message;
+struct log;
+struct mailbox;
+struct settings;
+struct states;
+struct targets;
+
+enum {
+    AFTER_MAX = 1024, /* things found during a step that are told to the core after it */
+    MARKS_MAX = 64    /* marks in one request to the state */
+};
+
+/* Published in this turn, handed over at its end: one wake-up for all. */
+struct batch {
+    struct pub_message *at;
+    size_t              n, cap;
+};
+
+struct loop {
+    struct settings   *settings; /* owned */
+    struct loop_source source;
+    struct log        *log;
+    struct core       *core;
+    struct core_sink   sink;
+    struct door       *door;
+    struct bodies     *bodies;
+    struct targets    *targets;
+    struct state      *state;
+    struct states     *states;
+    struct mailbox    *pub_events, *answers;
+    struct publisher  *publishers[CORE_PUBLISHERS_MAX];
+    struct batch       batches[CORE_PUBLISHERS_MAX];
+    struct pub_host   *hosts;
+    struct pub_config  pub_config;
+    struct state_mark  marks[MARKS_MAX];
+    size_t             n_marks;
+    struct core_event  after[AFTER_MAX]; /* what a step brought about that the core must hear of, but not within it */
+    size_t             n_after;
+    const struct door_message *message; /* during the step that it is handed to */
+    const struct wire_msg     *header;
+    int64_t            now_us, save_us, stop_us; /* stop_us: when a drain is given up; 0: not stopping */
+    int                signals;
+    bool               stop;
+};
+
+/* effects.c */
+
+/* One step of the core, what follows from it, and what it left to be told. */
+void effects_step(struct loop *l, const struct core_event *e);
+void effects_step_kind(struct loop *l, enum core_event_kind kind);
+
+/* Where the core's effects go: ctx is the loop. */
+void effects_take(void *ctx, const struct core_effect *e);
+
+/* Say m to a connection, with len bytes of body (NULL: none): ctx is the loop. */
+void effects_send(void *ctx, uint64_t conn, const struct wire_msg *m, const void *body, size_t len);
+
+/* Hand over what was gathered: messages to the publishers, marks to the state. */
+void effects_post(struct loop *l);
+void effects_marks(struct loop *l);
+
+/* loop.c */
+
+/* Give the core and the publishers what s says.  -1: *err, and nothing of it holds. */
+int loop_configure(struct loop *l, const struct settings *s, struct err *err);
+
+#endif
