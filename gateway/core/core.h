@@ -47,6 +47,8 @@ struct core_row {
     bool        paused;            /* by an operator */
     bool        has_run;           /* run is under way */
     uint8_t     run[WIRE_RUN_LEN];
+    bool        has_ended;         /* ended is the run that ended last, and was not lost */
+    uint8_t     ended[WIRE_RUN_LEN];
     int64_t     period_us;
     int64_t     last_run_us;       /* wall clock: the end of the last run that happened; 0: none did */
     int64_t     next_run_us;       /* wall clock: when the next one is due; 0: nobody can say */

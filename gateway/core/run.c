@@ -41,6 +41,8 @@ run_store(struct core *k, struct connector *c)
     row->paused = s->paused;
     row->has_run = s->running;
     memcpy(row->run, s->run, sizeof(row->run));
+    row->has_ended = s->ended_known && !s->lost;
+    memcpy(row->ended, s->ended, sizeof(row->ended));
     row->period_us = s->period_us;
     row->last_run_us = s->last_run_us;
     if (s->kind == WIRE_S_PERIOD + 1 && !s->running)
@@ -111,6 +113,8 @@ run_load(struct core *k, const struct core_row *row)
     s->paused = row->paused;
     s->period_us = row->period_us;
     s->last_run_us = row->last_run_us;
+    s->ended_known = row->has_ended;
+    memcpy(s->ended, row->ended, sizeof(s->ended));
     /* The wall clock may have jumped while we were away: never longer than a period, and never before now. */
     left = row->next_run_us - (k->now_us + k->wall_us);
     if (left > s->period_us)
@@ -226,8 +230,11 @@ run_declared(struct core *k, struct connector *c, const struct wire_msg *m)
 
     if (s->unstored)
         run_store(k, c);
-    if (!WIRE_HAS(m, WIRE_F_RUN))
+    if (!WIRE_HAS(m, WIRE_F_RUN)) {
+        if (s->running && m->type == WIRE_PING)
+            run_send_permit(k, c); /* it does not know of its run: the permit was lost on the way */
         return;
+    }
     if (s->running && memcmp(s->run, m->run, sizeof(s->run)) == 0) {
         if (s->expected)
             due_drop(k, c);

@@ -35,7 +35,7 @@ reasons_of(const struct core *k, const struct connector *c)
     const struct schedule *s = &c->sch;
     uint32_t r = k->reasons | s->reasons | credit_hold(k, c);
 
-    if (!s->ran && s->first == WIRE_FIRST_FREE)
+    if (!s->ran && s->first == WIRE_FIRST_FREE && periodic(s))
         r &= ~(uint32_t)WIRE_HOLD_QUEUE;
     return r;
 }
