@@ -42,6 +42,7 @@ LIB_cmocka   := -lcmocka
 # Not libraries: what a test may make fail on demand, through its own __wrap_ functions.
 LIB_no_memory  := -Wl,--wrap=calloc -Wl,--wrap=reallocarray
 LIB_no_eventfd := -Wl,--wrap=eventfd
+LIB_resolver   := -Wl,--wrap=getaddrinfo
 LIB_sluice    = $(B)/libsluice.a -lzmq $(LIB_msgpack)
 
 # Hardening flags are tried once per compiler (packaging/probe) and remembered.  Targets that compile nothing here
@@ -214,13 +215,20 @@ $(call connector,stix-file,connectors/stix-file/main.c $(FILE_SRC) common/durati
 # Tests, offline: $(call unit,NAME,MORE SOURCES,LIBRARIES)
 $(call unit,scan_test,common/scan.c common/clock.c)
 $(call unit,duration_test,common/duration.c common/duration_read.c common/err.c common/text.c)
+$(call unit,dial_test,gateway/broker/dial.c common/clock.c common/err.c common/text.c,resolver)
 $(call unit,err_test,common/err.c common/text.c)
 $(call unit,log_test,common/log.c common/err.c common/text.c,jansson no_memory)
 $(call unit,mailbox_test,common/mailbox.c common/err.c,no_memory no_eventfd)
 $(call unit,size_test,common/size.c common/err.c common/text.c)
 $(call unit,text_test,common/text.c)
 $(call unit,vectors_test,tests/vectors.c common/text.c $(WIRE_SRC),msgpack)
+$(call unit,watchdog_test,gateway/broker/watchdog.c common/clock.c common/err.c common/text.c)
+$(call unit,window_test,gateway/broker/window.c common/err.c common/text.c)
 $(call unit,wire_test,common/text.c $(WIRE_SRC),msgpack)
+CORE_WORLD := tests/unit/core_world.c $(CORE_SRC) common/err.c common/text.c $(WIRE_SRC)
+$(call unit,core_session_test,$(CORE_WORLD),msgpack)
+$(call unit,core_run_test,$(CORE_WORLD),msgpack)
+$(call unit,core_custody_test,$(CORE_WORLD),msgpack)
 $(call unit,settings_test,$(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
 $(call unit,state_test,$(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c,sqlite3)
 $(call unit,client_session_test,$(SESSION_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
@@ -252,6 +260,19 @@ $(call system,badinput_test,tests/system/bad.c tests/vectors.c $(WORLD_SRC) $(WO
 $(call system,misuse_test,tests/system/bad.c $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
 $(call system,faults_broker_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
 $(call system,faults_connector_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
+
+PUB_SRC := \
+    tests/system/desk.c \
+    tests/system/operator.c \
+    tests/system/world.c \
+    $(BROKER_SRC) \
+    common/clock.c \
+    common/err.c \
+    common/log.c \
+    common/mailbox.c \
+    common/text.c
+$(call system,publisher_test,$(PUB_SRC),rabbitmq)
+$(call system,publisher_faults_test,$(PUB_SRC),rabbitmq)
 
 # Tests that are scripts; they print TAP.
 SYSTEM_SCRIPTS := \

@@ -17,10 +17,7 @@
 #include "rabbit.h"
 #include "system/world.h"
 
-enum { PEERS_MAX = 256,
-       ID_MAX = 16,
-       RING = 256,
-       RECEIVE_HWM = 128 };
+enum { PEERS_MAX = 256, ID_MAX = 16, RING = 256, RECEIVE_HWM = 128 };
 
 struct bare {
     atomic_int ready; /* 1: listens, -1: failed */

@@ -17,8 +17,7 @@
 #include "err.h"
 #include "system/world.h"
 
-enum { LOST_AFTER_MS = 30 * 1000,
-       FRAME_MAX = 131072 };
+enum { LOST_AFTER_MS = 30 * 1000, FRAME_MAX = 131072 };
 
 struct drain {
     atomic_int ready; /* 1: consumes, -1: failed */
@@ -35,7 +34,8 @@ consume(amqp_connection_state_t c, int port, const char *queue)
     amqp_socket_t *s = amqp_tcp_socket_new(c);
     if (s == NULL || amqp_socket_open(s, "127.0.0.1", port) != AMQP_STATUS_OK)
         return -1;
-    if (amqp_login(c, "/", 0, FRAME_MAX, 0, AMQP_SASL_METHOD_PLAIN, "guest", "guest").reply_type != AMQP_RESPONSE_NORMAL)
+    if (amqp_login(c, "/", 0, FRAME_MAX, 0, AMQP_SASL_METHOD_PLAIN, "guest", "guest").reply_type !=
+        AMQP_RESPONSE_NORMAL)
         return -1;
     (void)amqp_channel_open(c, 1);
     (void)amqp_queue_declare(c, 1, amqp_cstring_bytes(queue), 0, 1, 0, 0, amqp_empty_table);

@@ -21,8 +21,7 @@
 #include "system/sluiced.h"
 #include "system/world.h"
 
-enum { ROUNDS = 7,
-       QUEUE_SETTLE_MS = 50 };
+enum { ROUNDS = 7, QUEUE_SETTLE_MS = 50 };
 static const double NOISE = 0.05;
 
 struct point {
@@ -189,8 +188,7 @@ run_memory(struct bench *b, bool quick, struct err *err)
 static int
 set_up(struct bench *b, struct err *err)
 {
-    static const struct sluiced_config CONFIG = {
-        .ping = "10s", .hung_after = "45s", .rest = SLUICED_ANYBODY("bench")};
+    static const struct sluiced_config CONFIG = {.ping = "10s", .hung_after = "45s", .rest = SLUICED_ANYBODY("bench")};
     b->report = report_new("forward");
     b->world = world_open(err);
     if (b->world == NULL || world_broker_start(b->world, NULL, err) != 0)

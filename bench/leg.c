@@ -21,10 +21,7 @@
 #include "sluice/sluice.h"
 #include "system/world.h"
 
-enum { READY_MS = 20 * 1000,
-       LEG_MS = 300 * 1000,
-       CONNECTORS_MAX = 256,
-       BARE_WINDOW = 400 };
+enum { READY_MS = 20 * 1000, LEG_MS = 300 * 1000, CONNECTORS_MAX = 256, BARE_WINDOW = 400 };
 
 /* What a leg's process and its parent share. */
 struct shared {

@@ -11,8 +11,7 @@
 
 #include "err.h"
 
-enum { FRAME_MAX = 131072,
-       RING = 256 /* above the window, a power of two */ };
+enum { FRAME_MAX = 131072, RING = 256 /* above the window, a power of two */ };
 
 struct rabbit {
     amqp_connection_state_t conn;
@@ -77,11 +76,11 @@ rabbit_publish(struct rabbit *r, const char *queue, const char *connector, uint6
         {.key = amqp_cstring_bytes("x-sluice-connector"),
          .value = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = amqp_cstring_bytes(connector)}},
         {.key = amqp_cstring_bytes("x-sluice-epoch"), .value = {.kind = AMQP_FIELD_KIND_I64, .value.i64 = INT64_MAX}},
-        {.key = amqp_cstring_bytes("x-sluice-seq"),
-         .value = {.kind = AMQP_FIELD_KIND_I64, .value.i64 = (int64_t)seq}},
+        {.key = amqp_cstring_bytes("x-sluice-seq"), .value = {.kind = AMQP_FIELD_KIND_I64, .value.i64 = (int64_t)seq}},
     };
     amqp_basic_properties_t p = {
-        ._flags = AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_MESSAGE_ID_FLAG | AMQP_BASIC_HEADERS_FLAG,
+        ._flags = AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_MESSAGE_ID_FLAG |
+                  AMQP_BASIC_HEADERS_FLAG,
         .content_type = amqp_cstring_bytes("application/octet-stream"),
         .delivery_mode = AMQP_DELIVERY_PERSISTENT,
         .headers = {.num_entries = 3, .entries = h},

@@ -71,7 +71,7 @@ open_door(struct loop *l, struct err *err)
         .endpoint = s->door.endpoint,
         .backlog = s->door.backlog,
         .rcvhwm = s->door.rcvhwm,
-        .max_frame = s->door.chunk > WIRE_HEADER_MAX ? s->door.chunk : WIRE_HEADER_MAX,
+        .max_frame = WIRE_CHUNK_MAX, /* whatever door.chunk says of bundles: chunks of a state are that long */
     };
 
     l->door = door_open(&c, err);

@@ -50,7 +50,8 @@ static void
 upload_end(struct upload *u)
 {
     free(u->bytes);
-    *u = (struct upload){0};
+    u->bytes = NULL;
+    u->conn = u->version = u->size = u->have = 0;
 }
 
 /* A place to wait in for the store's answer, or -1. */

@@ -105,6 +105,17 @@ is_cve(const char *text)
     return true;
 }
 
+/* The n digits at text. */
+static int
+number(const char *text, size_t n)
+{
+    int value = 0;
+
+    for (size_t i = 0; i < n; i++)
+        value = value * 10 + (text[i] - '0');
+    return value;
+}
+
 bool
 kev_is_day(const char *text)
 {
@@ -116,9 +127,9 @@ kev_is_day(const char *text)
     for (size_t i = 0; i < 10; i++)
         if (i != 4 && i != 7 && !isdigit((unsigned char)text[i]))
             return false;
-    year = atoi(text);
-    month = atoi(text + 5);
-    day = atoi(text + 8);
+    year = number(text, 4);
+    month = number(text + 5, 2);
+    day = number(text + 8, 2);
     if (month < 1 || month > 12 || day < 1 || day > days[month - 1])
         return false;
     return month != 2 || day < 29 || (year % 4 == 0 && (year % 100 != 0 || year % 400 == 0));

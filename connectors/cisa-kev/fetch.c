@@ -267,8 +267,10 @@ follow(CURL *curl, const struct kev_fetch *f, const char *source, struct gather 
        struct err *err)
 {
     char *url = strdup(f->feed);
-    int rc = url != NULL ? 0 : err_set(err, ERR_NOMEM, errno, "feed %s", source);
+    int rc = 0;
 
+    if (url == NULL)
+        return err_set(err, ERR_NOMEM, errno, "feed %s", source);
     for (int hops = 0; rc == 0; hops++) {
         char *next;
 

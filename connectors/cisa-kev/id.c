@@ -52,7 +52,7 @@ kev_id_vulnerability(const char *cve, char ret[KEV_ID_LEN])
     char lower[CVE_MAX + 1], name[CVE_MAX + 16];
     size_t n = 0;
 
-    for (; cve[n] != '\0' && n < CVE_MAX; n++)
+    for (; n < CVE_MAX && cve[n] != '\0'; n++)
         lower[n] = (char)tolower((unsigned char)cve[n]);
     lower[n] = '\0';
     /* Canonical JSON (RFC 8785) of one ASCII text is the text itself: nothing in a CVE id needs an escape. */

@@ -106,7 +106,7 @@ struct session {
 };
 
 /* session.c */
-void session_drop(struct session *s);                                      /* not welcomed any more */
+void session_drop(struct session *s); /* not welcomed any more: nothing is spent, all is to be resent */
 void session_hello_in(struct session *s, int64_t delay_us, int64_t now_us); /* and not before */
 void session_fault(struct session *s, int64_t now_us, const char *what);   /* the gateway broke the protocol */
 void session_say(struct session *s, enum wire_level level, const char *fmt, ...)

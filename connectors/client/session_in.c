@@ -54,13 +54,10 @@ receive_welcome(struct session *s, const struct wire_msg *msg, int64_t now_us)
     s->ping_us = ping_from(msg->ping_ms);
     s->ping_at = now_us + s->ping_us;
     s->credit = msg->credit;
-    s->spent = 0;
     s->welcomes++;
     s->welcomed_at = now_us;
     s->status_due = s->status_set;
     session_rewind(s, msg->expect);
-    /* hello told of all that is unanswered; what the gateway has already is not waiting any more */
-    s->ping_now = s->want != s->told_want;
     session_state_welcomed(s);
     session_say(s, WIRE_LV_INFO, "welcomed by the gateway; it expects bundle %llu",
                 (unsigned long long)msg->expect);

@@ -71,7 +71,7 @@ bool
 session_untold(const struct session *s)
 {
     if (s->cursor == NULL)
-        return s->told_want != 0; /* else the gateway would keep credit free for nothing */
+        return s->told_want != 0; /* hello tells of all that is unanswered; the gateway may have it all already */
     return s->cursor_off == 0 && !within_credit(s, s->cursor->size) && s->told_head_seq != s->cursor->seq;
 }
 

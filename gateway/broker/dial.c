@@ -6,23 +6,26 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdbool.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "err.h"
 
-enum { SLICE_US = 20000 }; /* how soon a stop is seen while a name is looked up */
-
+/* One name being looked up by a thread of its own.  Two hold it, the dialer and that thread; the last one frees. */
 struct lookup {
-    struct gaicb    request;
-    struct addrinfo hints;
-    char            port[8];
-    char            host[]; /* the resolver's own copy: a lookup may outlive the configuration */
+    atomic_int       holders;
+    int              done_fd; /* readable once rc and found are there */
+    int              rc;      /* as of getaddrinfo */
+    struct addrinfo *found;
+    char             port[8];
+    char             host[];  /* its own copy: a look-up may outlive the configuration */
 };
 
 struct dialer {
@@ -45,77 +48,107 @@ dialer_new(size_t n, int stop_fd, struct err *err)
     return d;
 }
 
-static struct lookup *
-lookup_start(const char *host, int port, struct err *err)
+/* --- Names ---------------------------------------------------------------------------------------------------- */
+
+static void
+lookup_drop(struct lookup *l)
 {
-    struct lookup *l = calloc(1, sizeof(*l) + strlen(host) + 1);
-
-    if (l == NULL) {
-        err_set(err, ERR_NOMEM, errno, "looking up broker %s", host);
-        return NULL;
-    }
-    strcpy(l->host, host);
-    snprintf(l->port, sizeof(l->port), "%d", port);
-    l->hints.ai_socktype = SOCK_STREAM;
-    l->request = (struct gaicb){.ar_name = l->host, .ar_service = l->port, .ar_request = &l->hints};
-
-    struct gaicb *list[] = {&l->request};
-    const int rc = getaddrinfo_a(GAI_NOWAIT, list, 1, NULL);
-    if (rc == 0)
-        return l;
-    err_set(err, ERR_IO, 0, "broker %s: its address cannot be looked up: %s", host, gai_strerror(rc));
+    if (l == NULL || atomic_fetch_sub(&l->holders, 1) > 1)
+        return;
+    if (l->found != NULL)
+        freeaddrinfo(l->found);
+    if (l->done_fd >= 0)
+        close(l->done_fd);
     free(l);
+}
+
+/* Not getaddrinfo_a: its threads are glibc's own, which sanitizers do not know, and it cannot let go of a name that
+ * the resolver is busy with. */
+static void *
+lookup_run(void *arg)
+{
+    struct lookup *l = arg;
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+
+    l->rc = getaddrinfo(l->host, l->port, &hints, &l->found);
+    eventfd_write(l->done_fd, 1);
+    lookup_drop(l);
     return NULL;
 }
 
-/* Free unless the resolver is still busy with it.  Returns whether it is gone. */
-static bool
-lookup_end(struct lookup *l)
+/* Returns 0, or an errno. */
+static int
+lookup_thread(struct lookup *l)
 {
-    gai_cancel(&l->request);
-    if (gai_error(&l->request) == EAI_INPROGRESS)
-        return false;
-    if (l->request.ar_result != NULL)
-        freeaddrinfo(l->request.ar_result);
-    free(l);
-    return true;
+    pthread_t thread;
+    pthread_attr_t attr;
+
+    l->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (l->done_fd < 0)
+        return errno;
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    atomic_store(&l->holders, 2);
+    const int rc = pthread_create(&thread, &attr, lookup_run, l);
+    pthread_attr_destroy(&attr);
+    if (rc != 0)
+        atomic_store(&l->holders, 1);
+    return rc;
 }
 
-static bool
-stopped(const struct dialer *d)
+static struct lookup *
+lookup_start(const char *host, int port, struct err *err)
 {
-    struct pollfd fd = {.fd = d->stop_fd, .events = POLLIN};
+    const size_t len = strlen(host);
+    struct lookup *l = calloc(1, sizeof(*l) + len + 1);
+    int rc = ENOMEM;
 
-    return poll(&fd, 1, 0) > 0;
+    if (l != NULL) {
+        atomic_init(&l->holders, 1);
+        memcpy(l->host, host, len + 1);
+        snprintf(l->port, sizeof(l->port), "%d", port);
+        rc = lookup_thread(l);
+    }
+    if (rc == 0)
+        return l;
+    err_set(err, ERR_IO, rc, "broker %s: its address cannot be looked up", host);
+    lookup_drop(l);
+    return NULL;
 }
 
-/* The addresses of the i-th host, to be ended with release(). */
+static int
+ms_until(int64_t deadline)
+{
+    const int64_t left = deadline - clock_mono_us();
+
+    return left > 0 ? (int)(left / 1000 + 1) : 0;
+}
+
+/* The addresses of the i-th host, to be given back by lookup_drop.  One that is not done in time goes on, and the next
+ * attempt finds it. */
 static struct lookup *
 resolve(struct dialer *d, size_t i, const char *host, int port, int64_t deadline, struct err *err)
 {
     if (d->open[i] == NULL)
         d->open[i] = lookup_start(host, port, err);
-    if (d->open[i] == NULL)
+    struct lookup *l = d->open[i];
+    if (l == NULL)
         return NULL;
 
-    struct lookup *l = d->open[i];
-    const struct gaicb *list[] = {&l->request};
-    const struct timespec slice = {.tv_nsec = SLICE_US * 1000};
-    while (gai_error(&l->request) == EAI_INPROGRESS) {
-        if (stopped(d) || clock_mono_us() >= deadline) {
-            err_set(err, ERR_TIMEOUT, 0, "broker %s: the resolver does not answer; check the name servers", host);
-            return NULL; /* goes on: the next attempt finds it */
-        }
-        gai_suspend(list, 1, &slice);
+    struct pollfd fds[] = {{.fd = l->done_fd, .events = POLLIN}, {.fd = d->stop_fd, .events = POLLIN}};
+    eventfd_t done;
+    while (poll(fds, 2, ms_until(deadline)) < 0 && errno == EINTR)
+        ;
+    if (eventfd_read(l->done_fd, &done) != 0) {
+        err_set(err, ERR_TIMEOUT, 0, "broker %s: the resolver does not answer; check the name servers", host);
+        return NULL;
     }
-
     d->open[i] = NULL;
-    const int rc = gai_error(&l->request);
-    if (rc == 0)
+    if (l->rc == 0)
         return l;
     err_set(err, ERR_IO, 0, "broker %s: no such host (%s); check broker.hosts and the name servers", host,
-            gai_strerror(rc));
-    lookup_end(l);
+            gai_strerror(l->rc));
+    lookup_drop(l);
     return NULL;
 }
 
@@ -126,9 +159,11 @@ dialer_resolve(struct dialer *d, size_t i, const char *host, int port, int64_t t
 
     if (l == NULL)
         return -1;
-    lookup_end(l);
+    lookup_drop(l);
     return 0;
 }
+
+/* --- Connections ---------------------------------------------------------------------------------------------- */
 
 /* Wait until fd is connected.  0, or an errno. */
 static int
@@ -139,8 +174,7 @@ await(const struct dialer *d, int fd, int64_t deadline)
     socklen_t len = sizeof(error);
 
     for (;;) {
-        const int64_t left = deadline - clock_mono_us();
-        const int n = poll(fds, 2, left > 0 ? (int)(left / 1000 + 1) : 0);
+        const int n = poll(fds, 2, ms_until(deadline));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -184,14 +218,14 @@ dialer_connect(struct dialer *d, size_t i, const char *host, int port, int64_t t
 
     if (l == NULL)
         return -1;
-    for (const struct addrinfo *a = l->request.ar_result; a != NULL; a = a->ai_next)
+    for (const struct addrinfo *a = l->found; a != NULL; a = a->ai_next)
         left++;
-    for (const struct addrinfo *a = l->request.ar_result; a != NULL && fd < 0 && why != ECANCELED; a = a->ai_next) {
+    for (const struct addrinfo *a = l->found; a != NULL && fd < 0 && why != ECANCELED; a = a->ai_next) {
         const int64_t now = clock_mono_us();
         fd = connect_one(d, a, now + (deadline - now) / left--); /* one that is dead leaves time for the next */
         why = errno;
     }
-    lookup_end(l);
+    lookup_drop(l);
     if (fd < 0)
         err_set(err, ERR_IO, why, "broker %s:%d: cannot connect (check broker.hosts, and that it runs)", host, port);
     return fd;
@@ -203,7 +237,6 @@ dialer_free(struct dialer *d)
     if (d == NULL)
         return;
     for (size_t i = 0; i < d->n; i++)
-        if (d->open[i] != NULL)
-            lookup_end(d->open[i]);
+        lookup_drop(d->open[i]);
     free(d);
 }

@@ -1,6 +1,6 @@
 /* dial.h - finding a broker's address and connecting to it, never longer than was said.
  *
- * getaddrinfo knows no deadline, so names are resolved aside; connecting ends at once when stop_fd becomes
+ * getaddrinfo knows no deadline, so names are looked up in a thread that is not waited for; connecting ends at once when stop_fd becomes
  * readable.  Thread: the publisher's only. */
 #ifndef DIAL_H
 #define DIAL_H
@@ -21,7 +21,7 @@ int dialer_resolve(struct dialer *d, size_t i, const char *host, int port, int64
  * (non-blocking, close-on-exec, no delay), or -1 with *err filled. */
 int dialer_connect(struct dialer *d, size_t i, const char *host, int port, int64_t timeout_us, struct err *err);
 
-/* NULL does nothing.  A look-up that the resolver does not let go of is leaked: it still writes there. */
+/* NULL does nothing.  A look-up that is still under way ends by itself. */
 void dialer_free(struct dialer *d);
 
 #endif

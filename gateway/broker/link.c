@@ -80,13 +80,16 @@ static int
 tls_refused(const struct pub_config *config, const char *host, const char *where, int status, struct err *err)
 {
     if (status == AMQP_STATUS_SSL_HOSTNAME_VERIFY_FAILED)
-        return err_set(err, ERR_DENIED, 0, "broker %s: its certificate is not for '%s': name it in broker.hosts as its "
-                       "certificate does", where, host);
+        return err_set(err, ERR_DENIED, 0,
+                       "broker %s: its certificate is not for '%s': name it in broker.hosts as its certificate does",
+                       where, host);
     if (status == AMQP_STATUS_SSL_PEER_VERIFY_FAILED)
-        return err_set(err, ERR_DENIED, 0, "broker %s: its certificate is not signed by a CA in %s: check "
-                       "broker.ca_file", where, config->ca_file);
-    return err_set(err, ERR_IO, 0, "broker %s: no TLS connection: %s (it must speak TLS 1.2 or later with a certificate "
-                   "of a CA in %s)", where, amqp_error_string2(status), config->ca_file);
+        return err_set(err, ERR_DENIED, 0,
+                       "broker %s: its certificate is not signed by a CA in %s: check broker.ca_file", where,
+                       config->ca_file);
+    return err_set(err, ERR_IO, 0,
+                   "broker %s: no TLS connection: %s (it must speak TLS 1.2 or later with a certificate of a CA in %s)",
+                   where, amqp_error_string2(status), config->ca_file);
 }
 
 /* --- Connecting ----------------------------------------------------------------------------------------------- */
@@ -94,15 +97,16 @@ tls_refused(const struct pub_config *config, const char *host, const char *where
 static int
 tls_setup(amqp_socket_t *socket, const struct pub_config *config, struct err *err)
 {
+    const char *key = config->key_file != NULL ? config->key_file : config->cert_file; /* both may be in one file */
+
     if (config->ca_file == NULL)
         return err_set(err, ERR_CONFIG, 0, "TLS needs the CA of the broker's certificate: set broker.ca_file");
     if (amqp_ssl_socket_set_cacert(socket, config->ca_file) != AMQP_STATUS_OK)
         return err_set(err, ERR_CONFIG, 0, "broker.ca_file %s: cannot be read as certificates in PEM", config->ca_file);
-    if (config->cert_file != NULL &&
-        amqp_ssl_socket_set_key(socket, config->cert_file, config->key_file ? config->key_file : config->cert_file) !=
-            AMQP_STATUS_OK)
-        return err_set(err, ERR_CONFIG, 0, "broker.cert_file %s with broker.key_file %s: not a certificate and its key "
-                       "in PEM", config->cert_file, config->key_file ? config->key_file : config->cert_file);
+    if (config->cert_file != NULL && amqp_ssl_socket_set_key(socket, config->cert_file, key) != AMQP_STATUS_OK)
+        return err_set(err, ERR_CONFIG, 0,
+                       "broker.cert_file %s with broker.key_file %s: not a certificate and its key in PEM",
+                       config->cert_file, key);
     amqp_ssl_socket_set_verify_peer(socket, 1);
     amqp_ssl_socket_set_verify_hostname(socket, 1);
     if (amqp_ssl_socket_set_ssl_versions(socket, AMQP_TLSv1_2, AMQP_TLSvLATEST) != AMQP_STATUS_OK)

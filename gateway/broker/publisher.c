@@ -177,6 +177,8 @@ wait_ms(const struct publisher *p)
         return GATE_MS;
     if (s->link.heartbeat_s > 0 && s->link.heartbeat_s * 500 < ms)
         ms = s->link.heartbeat_s * 500;
+    if (s->settle_us > 0 && (s->settle_us - s->now_us) / 1000 + 1 < ms)
+        ms = (s->settle_us - s->now_us) / 1000 + 1;
     if (p->config->hung_us / 4000 < ms)
         ms = p->config->hung_us / 4000;
     return ms > 0 ? (int)ms : 1;
@@ -233,7 +235,7 @@ life(struct publisher *p)
     if (rc != 0 && !stopping(p))
         log_event(p->log, LOG_WARN, "broker_down", LOG_INT("publisher", p->outbox.publisher),
                   LOG_STR("host", host->host), LOG_INT("port", host->port), LOG_INT("session", s->number),
-                  LOG_STR("why", err.text), LOG_STR("cut", cut ? "a call hung for longer than broker.hung_after" : "no"));
+                  LOG_STR("why", cut ? "a call hung for longer than broker.hung_after, and was cut" : err.text));
     outbox_add(&p->outbox, PUB_DOWN, s->number, 0, rc != 0 && !stopping(p) ? strdup(err.text) : NULL);
     outbox_flush(&p->outbox);
     if (clock_mono_us() - since >= STABLE_US)

@@ -204,7 +204,8 @@ sender_begin(struct sender *s, struct link *l, const struct pub_message *m, stru
     amqp_table_entry_t headers[] = {
         {.key = amqp_cstring_bytes("x-sluice-connector"),
          .value = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = amqp_cstring_bytes(m->connector)}},
-        header_number("x-sluice-epoch", m->epoch), header_number("x-sluice-seq", m->seq)};
+        header_number("x-sluice-epoch", m->epoch),
+        header_number("x-sluice-seq", m->seq)};
     amqp_basic_properties_t properties = {
         ._flags = AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_MESSAGE_ID_FLAG | AMQP_BASIC_HEADERS_FLAG,
         .delivery_mode = AMQP_DELIVERY_PERSISTENT,

@@ -139,7 +139,7 @@ on_return(struct session *s, const amqp_basic_return_t *r)
     s->back.open = true;
     s->back.left = 0;
     s->back.id_len = 0;
-    s->back.text = text_new("%d %.*s: no queue is bound to exchange '%.*s' for routing key '%.*s': declare and bind one",
+    s->back.text = text_new("%d %.*s: no queue is bound to exchange '%.*s' for routing key '%.*s': bind one",
                             r->reply_code, (int)r->reply_text.len, (const char *)r->reply_text.bytes,
                             (int)r->exchange.len, (const char *)r->exchange.bytes, (int)r->routing_key.len,
                             (const char *)r->routing_key.bytes);
@@ -347,23 +347,30 @@ verify_some(struct session *s, struct err *err)
     return 0;
 }
 
-/* May this one be published?  1; 0: it was answered for without; -1: the link is of no more use. */
-static int
+enum fit { FIT_YES, FIT_LATER, FIT_ANSWERED, FIT_LOST };
+
+/* May this one be published?  ANSWERED: it was answered for without; LOST: the link is of no more use. */
+static enum fit
 fit(struct session *s, const struct pub_message *m, struct err *err)
 {
     struct target *target = target_list_get(s->targets, m->target, NULL);
 
     if (target == NULL) {
         outbox_add(s->outbox, PUB_NACKED, s->number, m->ticket, NULL); /* no memory: later */
-        return 0;
+        return FIT_ANSWERED;
     }
-    const bool again = target->state == TARGET_BAD && s->now_us - target->checked_us >= RECHECK_US;
+    const bool again = (target->state == TARGET_BAD && s->now_us - target->checked_us >= RECHECK_US) ||
+                       (target->state == TARGET_SETTLING && s->now_us >= target->settled_us);
     if ((target->state == TARGET_UNKNOWN || again) && verify(s, target, err) != 0)
-        return -1;
+        return FIT_LOST;
     if (target->state == TARGET_GOOD)
-        return 1;
+        return FIT_YES;
+    if (target->state == TARGET_SETTLING) { /* those behind it wait, too: once in the life of a queue, and in order */
+        s->settle_us = target->settled_us;
+        return FIT_LATER;
+    }
     outbox_add(s->outbox, PUB_BAD_TARGET, s->number, m->ticket, strdup(target->text));
-    return 0;
+    return FIT_ANSWERED;
 }
 
 /* The next message that may be published now: 1; 0: none; -1: the link is of no more use. */
@@ -378,11 +385,11 @@ next(struct session *s, const struct pub_message **ret, struct err *err)
         *ret = &s->batch[s->batch_at];
         if ((*ret)->session != s->number)
             continue; /* for a life that PUB_DOWN has ended */
-        const int rc = fit(s, *ret, err);
-        if (rc < 0)
-            return -1;
-        if (rc == 0)
+        const enum fit rc = fit(s, *ret, err);
+        if (rc == FIT_ANSWERED)
             continue;
+        if (rc != FIT_YES)
+            return rc == FIT_LOST ? -1 : 0;
         if (!window_room(s->window, (*ret)->body->size))
             return 0;
         s->batch_at++;
@@ -433,6 +440,7 @@ session_turn(struct session *s, int64_t now, struct err *err)
 {
     s->now_us = now;
     s->more = s->gated = false;
+    s->settle_us = 0;
     if (read_all(s, err) != 0 || check_silence(s, err) != 0)
         return -1;
     if (s->blocked)

@@ -38,6 +38,7 @@ struct session {
     bool           blocked;
     bool           more;     /* there is work that waits for nobody */
     bool           gated;    /* there is, once the kernel has less to send */
+    int64_t        settle_us; /* there is, at this mono time: a queue settles; 0: none */
 
     const struct pub_message *batch; /* lent by the mailbox: from batch_at on it is to be published */
     size_t                    batch_n, batch_at;

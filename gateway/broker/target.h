@@ -12,7 +12,12 @@
 struct err;
 struct pub_target;
 
-enum target_state { TARGET_UNKNOWN, TARGET_GOOD, TARGET_BAD };
+enum target_state {
+    TARGET_UNKNOWN,
+    TARGET_GOOD,
+    TARGET_SETTLING, /* it will be good, and is looked at again, at settled_us */
+    TARGET_BAD
+};
 
 struct target {
     const struct pub_target *def;  /* borrowed */
@@ -20,6 +25,7 @@ struct target {
     enum target_state told;        /* what the log was last told */
     bool              noted;       /* the log was told what cannot be verified about it */
     int64_t           checked_us;  /* mono: when it was last looked at */
+    int64_t           settled_us;  /* mono: a queue that was declared just before is safe from then on; 0: long since */
     char              text[512];   /* of a bad one: why, and what to do */
 };
 

@@ -152,8 +152,9 @@ pub_changed(struct core *k, const struct core_event *e)
         k->pubs[p].blocked = e->kind == CORE_BLOCKED;
         break;
     }
+    /* What comes back when one goes down may be of a connector that a reload moved to another. */
     for (uint32_t i = 0; i < k->n_connectors; i++)
-        if (k->connectors[i]->cfg.publisher == p)
+        if (k->connectors[i]->cfg.publisher == p || e->kind == CORE_DOWN)
             posting_pump(k, k->connectors[i]);
     credit_wake(k, p);
     schedule_wake(k);

@@ -28,11 +28,19 @@ bad_open(void **state)
     *state = s;
     s->ledger = ledger_new();
     s->world = world_open(&err);
-    if (s->world == NULL || world_broker_start(s->world, NULL, &err) != 0 || (s->gateway = sluiced_new(s->world, &CONFIG, &err)) == NULL || sluiced_start(s->gateway, true, &err) != 0 || (s->consumer = consumer_open(world_broker_port(s->world), &err)) == NULL) {
+    if (s->world == NULL || world_broker_start(s->world, NULL, &err) != 0 ||
+        (s->gateway = sluiced_new(s->world, &CONFIG, &err)) == NULL || sluiced_start(s->gateway, true, &err) != 0 ||
+        (s->consumer = consumer_open(world_broker_port(s->world), &err)) == NULL) {
         fprintf(stderr, "%s\n", err.text);
         return -1;
     }
-    struct load_plan plan = {.endpoint = sluiced_endpoint(s->gateway), .ledger = s->ledger, .first = 1, .connectors = 1, .size_min = 100, .size_max = 3000, .pause_us = 3000};
+    struct load_plan plan = {.endpoint = sluiced_endpoint(s->gateway),
+                             .ledger = s->ledger,
+                             .first = 1,
+                             .connectors = 1,
+                             .size_min = 100,
+                             .size_max = 3000,
+                             .pause_us = 3000};
     s->honest = load_start(&plan, &err);
     return s->honest != NULL ? 0 : -1;
 }
@@ -80,7 +88,7 @@ bad_honest_goes_on(void **state)
     return -1;
 }
 
-/* --- words ---------------------------------------------------------------------------------------------------------- */
+/* --- words --- */
 uint64_t
 bad_epoch(void)
 {
@@ -153,7 +161,8 @@ struct wire_msg
 bad_hello(const char *id, uint64_t epoch)
 {
     struct wire_msg m = {.type = WIRE_HELLO,
-                         .has = 1U << WIRE_F_V | 1U << WIRE_F_ID | 1U << WIRE_F_EPOCH | 1U << WIRE_F_ATTEMPT | 1U << WIRE_F_FRESH | 1U << WIRE_F_SEEN | 1U << WIRE_F_WANT | 1U << WIRE_F_HEAD,
+                         .has = 1U << WIRE_F_V | 1U << WIRE_F_ID | 1U << WIRE_F_EPOCH | 1U << WIRE_F_ATTEMPT |
+                                1U << WIRE_F_FRESH | 1U << WIRE_F_SEEN | 1U << WIRE_F_WANT | 1U << WIRE_F_HEAD,
                          .v = WIRE_VERSION,
                          .id = {.at = id, .len = (uint32_t)strlen(id)},
                          .epoch = epoch,

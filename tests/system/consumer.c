@@ -10,9 +10,7 @@
 #include "clock.h"
 #include "err.h"
 
-enum { PREFETCH = 500,
-       FRAME_MAX = 131072,
-       ACK_EVERY = 100 };
+enum { PREFETCH = 500, FRAME_MAX = 131072, ACK_EVERY = 100 };
 
 struct consumer {
     amqp_connection_state_t conn;
@@ -74,7 +72,9 @@ consumer_open(int port, struct err *err)
         return NULL;
     }
     (void)amqp_set_rpc_timeout(c->conn, &five);
-    if (reply_error(amqp_login(c->conn, "/", 0, FRAME_MAX, 0, AMQP_SASL_METHOD_PLAIN, "guest", "guest"), "log in", err) != 0 || ready_channel(c, err) != 0) {
+    if (reply_error(amqp_login(c->conn, "/", 0, FRAME_MAX, 0, AMQP_SASL_METHOD_PLAIN, "guest", "guest"), "log in",
+                    err) != 0 ||
+        ready_channel(c, err) != 0) {
         consumer_close(c);
         return NULL;
     }

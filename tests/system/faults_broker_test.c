@@ -1,4 +1,4 @@
-/* faults_broker_test.c - what can be wrong with RabbitMQ and its queues, seen from a connector.  Each test ends with the
+/* faults_broker_test.c - what can be wrong with RabbitMQ and its queues, seen from a connector.  Each ends with the
  * ledger: nothing answered for is lost, nothing invented, order kept unless the broker nacked, repeats bounded. */
 #include "must.h"
 
@@ -16,13 +16,11 @@
 #include "stage.h"
 #include "world.h"
 
-enum { WINDOW = 200,
-       WAIT_MS = 10 * 1000,
-       WAITING = 500 /* the number of the connector "waiting" */ };
+enum { WINDOW = 200, WAIT_MS = 10 * 1000, WAITING = 500 /* the number of the connector "waiting" */ };
 
 /* Two connectors at the queue that is well, and one at a target that is not. */
-#define GOOD                                                                              \
-    "{ id = \"load-0\"; queue = \"faults\"; routing_key = \"faults\"; declare = true; }," \
+#define GOOD                                                                                                           \
+    "{ id = \"load-0\"; queue = \"faults\"; routing_key = \"faults\"; declare = true; },"                              \
     "{ id = \"load-1\"; queue = \"faults\"; routing_key = \"faults\"; declare = true; }"
 #define WITH(odd) "connectors = ( " GOOD ", { id = \"odd\"; " odd " } );"
 
@@ -69,9 +67,9 @@ a_bundle_without_a_route_is_refused_and_the_others_go_on(void **state)
 static void
 a_missing_exchange_is_named_and_the_others_go_on(void **state)
 {
-    refused_and_the_others_go_on(
-        *state, WITH("exchange = \"no-such-exchange\"; routing_key = \"x\"; queue = \"faults\";"), "target",
-        "no-such-exchange");
+    refused_and_the_others_go_on(*state,
+                                 WITH("exchange = \"no-such-exchange\"; routing_key = \"x\"; queue = \"faults\";"),
+                                 "target", "no-such-exchange");
 }
 
 static void
@@ -151,7 +149,8 @@ a_broker_killed_and_restarted_under_load_loses_nothing(void **state)
     struct stage *s = *state;
     const int kills = world_long() ? 10 : 2;
     stage_gateway(s, &ANYBODY);
-    struct load_plan plan = {.connectors = 4, .size_min = 100, .size_max = 5000, .pause_us = 500, .queue_bytes = 1 << 18};
+    struct load_plan plan = {
+        .connectors = 4, .size_min = 100, .size_max = 5000, .pause_us = 500, .queue_bytes = 1 << 18};
     struct load *load = stage_load(s, &plan, false);
     for (int i = 0; i < kills; i++) {
         stage_await_acks(load, 300);
@@ -170,7 +169,8 @@ a_broker_frozen_for_ten_seconds_under_load_loses_nothing(void **state)
     struct stage *s = *state;
     stage_gateway(s, &ANYBODY); /* hung_after is 2 s */
     int64_t mark = sluiced_log_mark(s->gateway);
-    struct load_plan plan = {.connectors = 4, .size_min = 100, .size_max = 5000, .pause_us = 500, .queue_bytes = 1 << 18};
+    struct load_plan plan = {
+        .connectors = 4, .size_min = 100, .size_max = 5000, .pause_us = 500, .queue_bytes = 1 << 18};
     struct load *load = stage_load(s, &plan, false);
     stage_await_acks(load, 300);
     stage_broker(s, "freeze", NULL);
@@ -192,7 +192,8 @@ a_memory_alarm_holds_and_lets_go_and_nothing_goes_twice(void **state)
     struct load_result before, now;
     stage_gateway(s, &ANYBODY);
     int64_t mark = sluiced_log_mark(s->gateway);
-    struct load_plan plan = {.connectors = 4, .size_min = 100, .size_max = 5000, .pause_us = 1000, .queue_bytes = 1 << 18};
+    struct load_plan plan = {
+        .connectors = 4, .size_min = 100, .size_max = 5000, .pause_us = 1000, .queue_bytes = 1 << 18};
     struct load *load = stage_load(s, &plan, false);
     stage_await_acks(load, 100);
     stage_broker(s, "ctl", alarm);
@@ -243,8 +244,9 @@ static void
 a_queue_deleted_under_load_refuses_and_works_again_once_it_is_back(void **state)
 {
     struct stage *s = *state;
-    struct sluiced_config config = {.rest = "connectors = ( { id = \"load-0\"; queue = \"gone\"; routing_key = \"gone\"; },"
-                                            " { id = \"load-1\"; queue = \"gone\"; routing_key = \"gone\"; } );"};
+    struct sluiced_config config = {.rest =
+                                        "connectors = ( { id = \"load-0\"; queue = \"gone\"; routing_key = \"gone\"; },"
+                                        " { id = \"load-1\"; queue = \"gone\"; routing_key = \"gone\"; } );"};
     struct load_result r;
     struct consumer *c = rabbit(s);
     MUST(consumer_declare(c, "gone", true, 0, &err));
@@ -279,7 +281,8 @@ cut_everywhere(struct stage *s, enum proxy_way way, uint64_t from, uint64_t step
     config.broker_port = proxy_port(s->proxy);
     config.broker = "retry_min = \"10ms\"; retry_max = \"20ms\";";
     stage_gateway(s, &config);
-    struct load_plan plan = {.connectors = 2, .size_min = 1024, .size_max = 1024, .pause_us = 2000, .queue_bytes = 1 << 16};
+    struct load_plan plan = {
+        .connectors = 2, .size_min = 1024, .size_max = 1024, .pause_us = 2000, .queue_bytes = 1 << 16};
     struct load *load = stage_load(s, &plan, false);
     struct proxy_fault f = {.cut = true, .after = from, .step = step, .cuts = cuts};
     for (int half = 0; half < 2; half++) {
@@ -296,7 +299,7 @@ cut_everywhere(struct stage *s, enum proxy_way way, uint64_t from, uint64_t step
     stage_await_acks(load, 100);
     stage_finish(s, load, 60000, NULL);
     uint64_t repeated = stage_agrees(s, "faults", 2 * cuts * repeats, false);
-    print_message("%llu cuts, %llu repeated\n", (unsigned long long)(2 * cuts), (unsigned long long)repeated);
+    print_message("%llu cuts, %llu repeated\n", 2 * (unsigned long long)cuts, (unsigned long long)repeated);
 }
 
 static void

@@ -25,7 +25,7 @@ gateway_behind_proxy(struct stage *s)
     MUST_HAVE(s->proxy, proxy_start(sluiced_port(s->gateway), &err));
 }
 
-/* Cut one connection at each of `positions` byte counts from `from` on, `step` apart; AT_ONCE connectors at a time, each
+/* Cut one connection at each of `positions` byte counts from `from` on, `step` apart; AT_ONCE connectors at once, each
  * with a bundle of size bytes.  Returns how many were really cut. */
 static uint64_t
 sweep(struct stage *s, enum proxy_way way, uint64_t from, uint64_t step, uint64_t positions, size_t size)
@@ -34,8 +34,13 @@ sweep(struct stage *s, enum proxy_way way, uint64_t from, uint64_t step, uint64_
     uint64_t cuts = 0;
     for (uint64_t at = 0; at < positions; at += AT_ONCE) {
         uint64_t n = positions - at < AT_ONCE ? positions - at : AT_ONCE;
-        struct proxy_fault f = {.cut = true, .after = from + at * step, .step = step, .cuts = n, .reset = at / AT_ONCE % 2 == 1};
-        struct load_plan plan = {.first = FIRST[way] + (uint32_t)at, .connectors = (uint32_t)n, .size_min = size, .size_max = size, .bundles = 1};
+        struct proxy_fault f = {
+            .cut = true, .after = from + at * step, .step = step, .cuts = n, .reset = at / AT_ONCE % 2 == 1};
+        struct load_plan plan = {.first = FIRST[way] + (uint32_t)at,
+                                 .connectors = (uint32_t)n,
+                                 .size_min = size,
+                                 .size_max = size,
+                                 .bundles = 1};
         proxy_set(s->proxy, way, &f);
         stage_finish(s, stage_load(s, &plan, true), 30000, NULL);
         cuts += proxy_cuts(s->proxy);
@@ -73,8 +78,13 @@ a_large_bundle_cut_around_the_edges_of_its_chunks_arrives_once(void **state)
     gateway_behind_proxy(s);
     uint64_t cuts = 0, step = world_long() ? 2 : 8, positions = 512 / step;
     for (uint64_t chunk = 1; chunk <= 3; chunk++) {
-        struct proxy_fault f = {.cut = true, .after = chunk * 65536 + 128 + 64 * chunk, .step = step, .cuts = positions};
-        struct load_plan plan = {.first = (uint32_t)(chunk * 256), .connectors = (uint32_t)positions, .size_min = 200 * 1024, .size_max = 200 * 1024, .bundles = 1};
+        struct proxy_fault f = {
+            .cut = true, .after = chunk * 65536 + 128 + 64 * chunk, .step = step, .cuts = positions};
+        struct load_plan plan = {.first = (uint32_t)(chunk * 256),
+                                 .connectors = (uint32_t)positions,
+                                 .size_min = 200 * 1024,
+                                 .size_max = 200 * 1024,
+                                 .bundles = 1};
         proxy_set(s->proxy, PROXY_UP, &f);
         stage_finish(s, stage_load(s, &plan, true), 60000, NULL);
         cuts += proxy_cuts(s->proxy);
@@ -90,7 +100,8 @@ a_storm_of_reconnects_loses_and_repeats_nothing(void **state)
     struct stage *s = *state;
     struct load_result r;
     gateway_behind_proxy(s);
-    struct load_plan plan = {.connectors = 100, .size_min = 100, .size_max = 20000, .pause_us = 5000, .queue_bytes = 1 << 18};
+    struct load_plan plan = {
+        .connectors = 100, .size_min = 100, .size_max = 20000, .pause_us = 5000, .queue_bytes = 1 << 18};
     struct load *load = stage_load(s, &plan, true);
     for (int i = 0; i < 8; i++) {
         stage_await_acks(load, 2000); /* most of them are back */
@@ -110,7 +121,8 @@ a_link_that_is_silent_for_seconds_is_replaced_and_nothing_is_lost_or_repeated(vo
     struct stage *s = *state;
     struct load_result r;
     gateway_behind_proxy(s);
-    struct load_plan plan = {.connectors = 4, .size_min = 100, .size_max = 5000, .pause_us = 2000, .queue_bytes = 1 << 18};
+    struct load_plan plan = {
+        .connectors = 4, .size_min = 100, .size_max = 5000, .pause_us = 2000, .queue_bytes = 1 << 18};
     struct proxy_fault stall = {.stall = true};
     struct load *load = stage_load(s, &plan, true);
     for (int i = 0; i < 3; i++) {
@@ -148,11 +160,13 @@ noise_instead_of_answers_on_both_sides_is_survived(void **state)
     struct stage *s = *state;
     gateway_behind_proxy(s);
     struct proxy_fault noise = {.garbage = true};
-    struct load_plan plan = {.connectors = 4, .size_min = 100, .size_max = 2000, .pause_us = 2000, .queue_bytes = 1 << 18};
+    struct load_plan plan = {
+        .connectors = 4, .size_min = 100, .size_max = 2000, .pause_us = 2000, .queue_bytes = 1 << 18};
     struct load *load = stage_load(s, &plan, true);
     for (int i = 0; i < 2; i++) {
         stage_await_acks(load, 50);
-        proxy_cut_all(s->proxy, false); /* noise begins with a connection: within one, nothing but TCP would notice it */
+        proxy_cut_all(s->proxy,
+                      false); /* noise begins with a connection: within one, nothing but TCP would notice it */
         proxy_set(s->proxy, PROXY_UP, &noise);
         proxy_set(s->proxy, PROXY_DOWN, &noise);
         world_sleep_ms(500);
@@ -174,8 +188,10 @@ a_gateway_killed_again_and_again_under_load_loses_nothing(void **state)
     const int kills = world_long() ? 40 : 10;
     struct load_result r;
     stage_gateway(s, &ANYBODY);
-    struct load_plan small = {.connectors = 4, .size_min = 100, .size_max = 3000, .pause_us = 2000, .queue_bytes = 1 << 18};
-    struct load_plan large = {.first = 10, .connectors = 2, .size_min = 50000, .size_max = 300000, .pause_us = 20000, .queue_bytes = 1 << 21};
+    struct load_plan small = {
+        .connectors = 4, .size_min = 100, .size_max = 3000, .pause_us = 2000, .queue_bytes = 1 << 18};
+    struct load_plan large = {
+        .first = 10, .connectors = 2, .size_min = 50000, .size_max = 300000, .pause_us = 20000, .queue_bytes = 1 << 21};
     struct load *a = stage_load(s, &small, false), *b = stage_load(s, &large, false);
     uint64_t before = 0;
     for (int i = 0; i < kills; i++) {
@@ -190,7 +206,7 @@ a_gateway_killed_again_and_again_under_load_loses_nothing(void **state)
     stage_finish(s, a, 60000, &r);
     before = r.pushed;
     stage_finish(s, b, 60000, &r);
-    print_message("%llu bundles, %d kills\n", (unsigned long long)(before + r.pushed), kills);
+    print_message("%llu bundles, %d kills\n", (unsigned long long)before + r.pushed, kills);
     /* A kill repeats at most what was confirmed since the last marks (each 100 ms), or not yet confirmed: the queues
      * of six connectors, here 4 x 256 KiB of 100 to 3000 bytes and 2 x 2 MiB.  It is far less: the window is 200. */
     (void)stage_agrees(s, "faults", (uint64_t)kills * 600, false);
@@ -201,7 +217,8 @@ a_gateway_killed_while_the_broker_is_away_loses_nothing(void **state)
 {
     struct stage *s = *state;
     stage_gateway(s, &ANYBODY);
-    struct load_plan plan = {.connectors = 4, .size_min = 100, .size_max = 3000, .pause_us = 1000, .queue_bytes = 1 << 18};
+    struct load_plan plan = {
+        .connectors = 4, .size_min = 100, .size_max = 3000, .pause_us = 1000, .queue_bytes = 1 << 18};
     struct load *load = stage_load(s, &plan, false);
     stage_await_acks(load, 100);
     stage_broker(s, "kill", NULL);

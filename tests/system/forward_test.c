@@ -17,9 +17,7 @@
 #include "sluiced.h"
 #include "world.h"
 
-enum { KEV_BUNDLES = 1404,
-       RUN_MS = 60 * 1000,
-       OUT = 16 * 1024 };
+enum { KEV_BUNDLES = 1404, RUN_MS = 60 * 1000, OUT = 16 * 1024 };
 
 struct stage {
     struct world *world;
@@ -34,7 +32,8 @@ group_setup(void **state)
     struct err err = {.code = ERR_NONE};
     *state = s;
     s->world = world_open(&err);
-    if (s->world == NULL || world_broker_start(s->world, NULL, &err) != 0 || (s->consumer = consumer_open(world_broker_port(s->world), &err)) == NULL) {
+    if (s->world == NULL || world_broker_start(s->world, NULL, &err) != 0 ||
+        (s->consumer = consumer_open(world_broker_port(s->world), &err)) == NULL) {
         fprintf(stderr, "%s\n", err.text);
         return -1;
     }
@@ -86,7 +85,7 @@ agrees(struct stage *s, struct ledger *l, uint64_t most)
     assert_true(good);
 }
 
-/* --- real data -------------------------------------------------------------------------------------------------------- */
+/* --- real data --- */
 struct kev {
     char name[KEV_BUNDLES + 10][24]; /* "CVE-2021-44228" */
     size_t n, whole;
@@ -102,7 +101,9 @@ take_kev(void *ctx, const struct consumed *m)
     const char *end = memchr(at + 1, '"', m->len - (size_t)(at + 1 - (const char *)m->body));
     assert_non_null(end);
     (void)snprintf(k->name[k->n++], sizeof(k->name[0]), "%.*s", (int)(end - at - 1), at + 1);
-    k->whole += memmem(m->body, m->len, "\"bundle\"", 8) != NULL && memmem(m->body, m->len, "\"vulnerability\"", 15) != NULL && m->persistent && strcmp(m->connector, "cisa-kev") == 0;
+    k->whole += memmem(m->body, m->len, "\"bundle\"", 8) != NULL &&
+                memmem(m->body, m->len, "\"vulnerability\"", 15) != NULL && m->persistent &&
+                strcmp(m->connector, "cisa-kev") == 0;
 }
 
 static int
@@ -130,8 +131,12 @@ static void
 run_kev(struct stage *s, const char *feed, const char *must_say)
 {
     char path[600], out[OUT];
-    const char *argv[] = {world_built("connectors/cisa-kev", path, sizeof(path)), "--endpoint",
-                          sluiced_endpoint(s->gateway), "--feed", feed, NULL};
+    const char *argv[] = {world_built("connectors/cisa-kev", path, sizeof(path)),
+                          "--endpoint",
+                          sluiced_endpoint(s->gateway),
+                          "--feed",
+                          feed,
+                          NULL};
     struct err err = {.code = ERR_NONE};
     int status = world_run(argv, RUN_MS, out, sizeof(out), &err);
     if (status != 0 || strstr(out, must_say) == NULL)
@@ -199,8 +204,13 @@ a_stix_file_of_3_mb_arrives_byte_for_byte(void **state)
         skip();
     }
     gateway(s, &ANYBODY);
-    const char *argv[] = {world_built("connectors/stix-file", program, sizeof(program)), "--endpoint",
-                          sluiced_endpoint(s->gateway), "--id", "stix", file, NULL};
+    const char *argv[] = {world_built("connectors/stix-file", program, sizeof(program)),
+                          "--endpoint",
+                          sluiced_endpoint(s->gateway),
+                          "--id",
+                          "stix",
+                          file,
+                          NULL};
     int status;
     MUST(status = world_run(argv, RUN_MS, out, sizeof(out), &err));
     if (status != 0)
@@ -212,7 +222,7 @@ a_stix_file_of_3_mb_arrives_byte_for_byte(void **state)
     free(w.text);
 }
 
-/* --- many, large, bounded --------------------------------------------------------------------------------------------- */
+/* --- many, large, bounded --- */
 static void
 a_hundred_connectors_with_large_bundles_stay_within_the_memory_limit(void **state)
 {
@@ -221,10 +231,16 @@ a_hundred_connectors_with_large_bundles_stay_within_the_memory_limit(void **stat
     struct load_result r;
     const size_t size = world_long() ? 16U << 20 : 4U << 20;
     struct sluiced_config config = ANYBODY;
-    config.memory = world_long() ? "limit = \"64MiB\"; max_bundle = \"16MiB\";" : "limit = \"16MiB\"; max_bundle = \"4MiB\";";
+    config.memory =
+        world_long() ? "limit = \"64MiB\"; max_bundle = \"16MiB\";" : "limit = \"16MiB\"; max_bundle = \"4MiB\";";
     gateway(s, &config);
     struct ledger *l = ledger_new();
-    struct load_plan plan = {.endpoint = sluiced_endpoint(s->gateway), .ledger = l, .connectors = 100, .size_min = size, .size_max = size, .bundles = 1};
+    struct load_plan plan = {.endpoint = sluiced_endpoint(s->gateway),
+                             .ledger = l,
+                             .connectors = 100,
+                             .size_min = size,
+                             .size_max = size,
+                             .bundles = 1};
     MUST_HAVE(load, load_start(&plan, &err));
     MUST(load_finish(load, 120000, &r, &err));
     load_free(load);
@@ -245,7 +261,13 @@ sizes_around_every_edge_arrive_whole_and_in_order(void **state)
     struct ledger *l = ledger_new();
     for (size_t i = 0; i < sizeof(EDGES) / sizeof(EDGES[0]); i++) {
         struct load *load;
-        struct load_plan plan = {.endpoint = sluiced_endpoint(s->gateway), .ledger = l, .first = (uint32_t)i, .connectors = 1, .size_min = EDGES[i], .size_max = EDGES[i] + 16, .bundles = 100};
+        struct load_plan plan = {.endpoint = sluiced_endpoint(s->gateway),
+                                 .ledger = l,
+                                 .first = (uint32_t)i,
+                                 .connectors = 1,
+                                 .size_min = EDGES[i],
+                                 .size_max = EDGES[i] + 16,
+                                 .bundles = 100};
         MUST_HAVE(load, load_start(&plan, &err));
         MUST(load_finish(load, 60000, NULL, &err));
         load_free(load);
@@ -253,7 +275,7 @@ sizes_around_every_edge_arrive_whole_and_in_order(void **state)
     agrees(s, l, 0);
 }
 
-/* --- the command line and signals --------------------------------------------------------------------------------------- */
+/* --- the command line and signals --- */
 static int
 run_sluiced(const char *config, const char *option, char *out)
 {
@@ -323,7 +345,13 @@ sigterm_under_load_stops_in_order_and_nothing_is_lost_or_sent_twice(void **state
     struct load *load;
     struct ledger *l = ledger_new();
     gateway(s, &ANYBODY);
-    struct load_plan plan = {.endpoint = sluiced_endpoint(s->gateway), .ledger = l, .connectors = 4, .size_min = 500, .size_max = 5000, .queue_bytes = 1 << 20, .pause_us = 1000};
+    struct load_plan plan = {.endpoint = sluiced_endpoint(s->gateway),
+                             .ledger = l,
+                             .connectors = 4,
+                             .size_min = 500,
+                             .size_max = 5000,
+                             .queue_bytes = 1 << 20,
+                             .pause_us = 1000};
     MUST_HAVE(load, load_start(&plan, &err));
     for (int i = 0; i < 3; i++) {
         world_sleep_ms(500);
@@ -347,7 +375,12 @@ sigterm_with_a_frozen_broker_ends_in_bounded_time_and_a_second_one_at_once(void 
     struct sluiced_config config = ANYBODY;
     config.hung_after = "60s"; /* so that it is the stop that bounds, and not the watchdog */
     gateway(s, &config);
-    struct load_plan plan = {.endpoint = sluiced_endpoint(s->gateway), .ledger = l, .connectors = 2, .size_min = 500, .size_max = 5000, .queue_bytes = 1 << 20};
+    struct load_plan plan = {.endpoint = sluiced_endpoint(s->gateway),
+                             .ledger = l,
+                             .connectors = 2,
+                             .size_min = 500,
+                             .size_max = 5000,
+                             .queue_bytes = 1 << 20};
     MUST_HAVE(load, load_start(&plan, &err));
     world_sleep_ms(300);
     MUST(world_broker(s->world, "freeze", NULL, &err));
@@ -396,11 +429,14 @@ is_welcome(struct stage *s, const char *id)
 static void
 sighup_takes_the_new_settings_or_keeps_all_of_the_old(void **state)
 {
-    static const struct sluiced_config OLD = {.rest = "connectors = ( { id = \"one\"; queue = \"q1\"; declare = true; } );"};
-    static const struct sluiced_config NEW = {.rest = "connectors = ( { id = \"one\"; queue = \"q1\"; declare = true; },"
-                                                      " { id = \"two\"; queue = \"q2\"; declare = true; } );"};
-    static const struct sluiced_config BAD = {.rest = "connectors = ( { id = \"three\"; queue = \"q3\"; declare = true; },"
-                                                      " { id = \"THREE\"; queue = \"q3\"; } );"};
+    static const struct sluiced_config OLD = {
+        .rest = "connectors = ( { id = \"one\"; queue = \"q1\"; declare = true; } );"};
+    static const struct sluiced_config NEW = {.rest =
+                                                  "connectors = ( { id = \"one\"; queue = \"q1\"; declare = true; },"
+                                                  " { id = \"two\"; queue = \"q2\"; declare = true; } );"};
+    static const struct sluiced_config BAD = {.rest =
+                                                  "connectors = ( { id = \"three\"; queue = \"q3\"; declare = true; },"
+                                                  " { id = \"THREE\"; queue = \"q3\"; } );"};
     struct stage *s = *state;
     gateway(s, &OLD);
     assert_true(is_welcome(s, "one"));

@@ -129,7 +129,7 @@ the_ledger_notices_a_message_whose_id_is_not_its_headers(void **state)
     assert_int_equal(r.invented, 2);
 }
 
-/* --- the proxy ----------------------------------------------------------------------------------------------------- */
+/* --- the proxy --- */
 static int
 listen_somewhere(int *ret_port)
 {
@@ -237,7 +237,7 @@ the_proxy_keeps_to_a_rate_and_a_delay(void **state)
     (void)close(server);
 }
 
-/* --- the world ----------------------------------------------------------------------------------------------------- */
+/* --- the world --- */
 static void
 a_world_leaves_nothing_behind(void **state)
 {

@@ -225,7 +225,8 @@ ledger_check(struct ledger *l, struct ledger_report *ret)
 bool
 ledger_good(const struct ledger_report *r, uint64_t most_repeated, char *text, size_t cap)
 {
-    bool good = r->lost + r->invented + r->refused + r->renamed + r->disordered + r->open == 0 && r->repeated <= most_repeated;
+    bool good =
+        r->lost + r->invented + r->refused + r->renamed + r->disordered + r->open == 0 && r->repeated <= most_repeated;
     (void)snprintf(text, cap,
                    "%s: pushed %llu acked %llu dead %llu nacked %llu open %llu; consumed %llu unique %llu; lost %llu "
                    "invented %llu refused-but-there %llu renamed %llu disordered %llu repeated %llu (at most %llu); %s",

@@ -91,7 +91,9 @@ push_one(struct worker *w, uint64_t number)
     do {
         code = sluice_push_take(w->handle, &body, size, &opt, STEP_MS, &e);
         take_verdicts(w, 0);
-    } while ((code == SLUICE_EAGAIN || code == SLUICE_EVERDICTS) && (!atomic_load(&w->load->stop) || atomic_load(&w->load->deadline_us) == 0 || clock_mono_us() < atomic_load(&w->load->deadline_us)));
+    } while ((code == SLUICE_EAGAIN || code == SLUICE_EVERDICTS) &&
+             (!atomic_load(&w->load->stop) || atomic_load(&w->load->deadline_us) == 0 ||
+              clock_mono_us() < atomic_load(&w->load->deadline_us)));
     free(body);
     if (code == 0) {
         w->result.pushed++;
@@ -120,7 +122,8 @@ worker_main(void *arg)
         if (plan->pause_us > 0)
             take_verdicts(w, (int)(plan->pause_us / 1000));
     }
-    while (!all_answered(w) && (atomic_load(&w->load->deadline_us) == 0 || clock_mono_us() < atomic_load(&w->load->deadline_us))) {
+    while (!all_answered(w) &&
+           (atomic_load(&w->load->deadline_us) == 0 || clock_mono_us() < atomic_load(&w->load->deadline_us))) {
         struct sluice_error e;
         take_verdicts(w, STEP_MS);
         if (sluice_wait(w->handle, 0, &e) == SLUICE_EREPLACED) {
@@ -141,7 +144,8 @@ start_worker(struct load *l, uint32_t i, struct err *err)
     struct worker *w = &l->workers[i];
     struct sluice_error e;
     char id[32];
-    struct sluice_options opt = {.id = l->plan.id, .endpoint = l->plan.endpoint, .report_acks = 1, .queue_bytes = l->plan.queue_bytes};
+    struct sluice_options opt = {
+        .id = l->plan.id, .endpoint = l->plan.endpoint, .report_acks = 1, .queue_bytes = l->plan.queue_bytes};
     w->load = l;
     w->who = l->plan.first + i;
     (void)snprintf(id, sizeof(id), "load-%u", w->who);

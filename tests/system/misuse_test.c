@@ -7,7 +7,7 @@
 #include "consumer.h"
 #include "sluiced.h"
 
-/* --- order of things -------------------------------------------------------------------------------------------------- */
+/* --- order of things --- */
 static void
 whatever_comes_before_hello_is_refused(void **state)
 {
@@ -174,7 +174,8 @@ what_cannot_have_been_seen_is_not_believed(void **state)
     struct bad *s = *state;
     uint64_t epoch = bad_epoch();
     struct peer *p = bad_welcomed(s, epoch);
-    struct wire_msg ping = {.type = WIRE_PING, .has = 1U << WIRE_F_SEEN | 1U << WIRE_F_WANT | 1U << WIRE_F_HEAD, .seen = 1000000};
+    struct wire_msg ping = {
+        .type = WIRE_PING, .has = 1U << WIRE_F_SEEN | 1U << WIRE_F_WANT | 1U << WIRE_F_HEAD, .seen = 1000000};
     peer_send(p, &ping, NULL, 0);
     assert_non_null(peer_await(p, WIRE_PONG, BAD_WAIT_MS));
     bad_push_well(p, 1);
@@ -182,7 +183,7 @@ what_cannot_have_been_seen_is_not_believed(void **state)
     peer_close(p);
 }
 
-/* --- bundles ----------------------------------------------------------------------------------------------------------- */
+/* --- bundles --- */
 static void
 bundles_that_can_never_be_taken_get_their_verdict_at_once(void **state)
 {
@@ -217,7 +218,8 @@ a_chunk_larger_than_agreed_is_refused(void **state)
     uint64_t epoch = bad_epoch();
     struct peer *p = bad_welcomed(s, epoch);
     assert_true(peer_credit(p, 3 * BAD_CHUNK) > 0);
-    peer_bundle(p, 1, BAD_CHUNK + 1, 0, s->bytes, BAD_CHUNK + 1); /* one byte: refused by the socket or by the gateway */
+    peer_bundle(p, 1, BAD_CHUNK + 1, 0, s->bytes,
+                BAD_CHUNK + 1); /* one byte: refused by the socket or by the gateway */
     assert_true(peer_was_cut(p, 500) || peer_await(p, WIRE_ERROR, 500) != NULL);
     bad_lives(p, epoch);
     assert_true(peer_credit(p, BAD_CHUNK) > 0);
@@ -235,7 +237,10 @@ a_state_that_is_stale_or_too_large_changes_nothing(void **state)
     struct bad *s = *state;
     uint64_t epoch = bad_epoch();
     struct peer *p = bad_welcomed(s, epoch);
-    struct wire_msg set = {.type = WIRE_STATE, .op = WIRE_OP_SET, .size = 3, .has = 1U << WIRE_F_OP | 1U << WIRE_F_VERSION | 1U << WIRE_F_SIZE | 1U << WIRE_F_OFF};
+    struct wire_msg set = {.type = WIRE_STATE,
+                           .op = WIRE_OP_SET,
+                           .size = 3,
+                           .has = 1U << WIRE_F_OP | 1U << WIRE_F_VERSION | 1U << WIRE_F_SIZE | 1U << WIRE_F_OFF};
     struct wire_msg get = {.type = WIRE_STATE, .has = 1U << WIRE_F_OP, .op = WIRE_OP_GET};
     set.version = 41;
     peer_send(p, &set, "abc", 3);

@@ -36,7 +36,9 @@ peer_open(const char *endpoint, struct err *err)
     p->sock = zmq_socket(p->ctx, ZMQ_DEALER);
     p->monitor = zmq_socket(p->ctx, ZMQ_PAIR);
     (void)snprintf(watch, sizeof(watch), "inproc://watch-%p", (void *)p);
-    if (p->sock == NULL || p->monitor == NULL || option(p, ZMQ_LINGER, 0) != 0 || option(p, ZMQ_SNDTIMEO, 5000) != 0 || option(p, ZMQ_RECONNECT_IVL, 20) != 0 || zmq_socket_monitor(p->sock, watch, ZMQ_EVENT_DISCONNECTED) != 0 || zmq_connect(p->monitor, watch) != 0 || zmq_connect(p->sock, endpoint) != 0)
+    if (p->sock == NULL || p->monitor == NULL || option(p, ZMQ_LINGER, 0) != 0 || option(p, ZMQ_SNDTIMEO, 5000) != 0 ||
+        option(p, ZMQ_RECONNECT_IVL, 20) != 0 || zmq_socket_monitor(p->sock, watch, ZMQ_EVENT_DISCONNECTED) != 0 ||
+        zmq_connect(p->monitor, watch) != 0 || zmq_connect(p->sock, endpoint) != 0)
         goto fail;
     return p;
 
@@ -122,7 +124,8 @@ const struct wire_msg *
 peer_hello(struct peer *p, const char *id, uint64_t epoch, bool fresh, uint64_t seen)
 {
     struct wire_msg m = {.type = WIRE_HELLO,
-                         .has = 1U << WIRE_F_V | 1U << WIRE_F_ID | 1U << WIRE_F_EPOCH | 1U << WIRE_F_ATTEMPT | 1U << WIRE_F_FRESH | 1U << WIRE_F_SEEN | 1U << WIRE_F_WANT | 1U << WIRE_F_HEAD,
+                         .has = 1U << WIRE_F_V | 1U << WIRE_F_ID | 1U << WIRE_F_EPOCH | 1U << WIRE_F_ATTEMPT |
+                                1U << WIRE_F_FRESH | 1U << WIRE_F_SEEN | 1U << WIRE_F_WANT | 1U << WIRE_F_HEAD,
                          .v = WIRE_VERSION,
                          .id = {.at = id, .len = (uint32_t)strlen(id)},
                          .epoch = epoch,
@@ -158,7 +161,8 @@ void
 peer_bundle(struct peer *p, uint64_t seq, uint64_t size, uint64_t off, const void *bytes, size_t len)
 {
     struct wire_msg m = {.type = WIRE_BUNDLE,
-                         .has = 1U << WIRE_F_SEQ | 1U << WIRE_F_SIZE | 1U << WIRE_F_OFF | 1U << WIRE_F_WANT | 1U << WIRE_F_HEAD,
+                         .has = 1U << WIRE_F_SEQ | 1U << WIRE_F_SIZE | 1U << WIRE_F_OFF | 1U << WIRE_F_WANT |
+                                1U << WIRE_F_HEAD,
                          .seq = seq,
                          .size = size,
                          .off = off};

@@ -15,9 +15,7 @@
 #include "clock.h"
 #include "err.h"
 
-enum { PAIRS_MAX = 128,
-       BUFFER = 64 * 1024,
-       TICK_MS = 20 };
+enum { PAIRS_MAX = 128, BUFFER = 64 * 1024, TICK_MS = 20 };
 
 /* One direction of one connection. */
 struct flow {
@@ -82,9 +80,8 @@ next_cut(struct proxy *p, int way)
 static void
 accept_one(struct proxy *p, size_t slot)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)p->upstream),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)p->upstream), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int in = accept4(p->listener, NULL, NULL, SOCK_CLOEXEC);
     if (in < 0)
         return;
@@ -175,7 +172,8 @@ turn(struct proxy *p, size_t i, const struct proxy_fault fault[2])
         }
     }
     /* One side has closed and all its bytes went: close the other.  (No half-closed streams here.) */
-    if ((pair->way[0].eof && pair->way[0].begin == pair->way[0].end) || (pair->way[1].eof && pair->way[1].begin == pair->way[1].end))
+    if ((pair->way[0].eof && pair->way[0].begin == pair->way[0].end) ||
+        (pair->way[1].eof && pair->way[1].begin == pair->way[1].end))
         end_pair(p, i, false);
 }
 
@@ -247,7 +245,8 @@ proxy_start(int port, struct err *err)
     p->upstream = port;
     (void)pthread_mutex_init(&p->lock, NULL);
     p->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (p->listener < 0 || bind(p->listener, (struct sockaddr *)&at, sizeof(at)) != 0 || listen(p->listener, 512) != 0 || getsockname(p->listener, (struct sockaddr *)&at, &len) != 0)
+    if (p->listener < 0 || bind(p->listener, (struct sockaddr *)&at, sizeof(at)) != 0 ||
+        listen(p->listener, 512) != 0 || getsockname(p->listener, (struct sockaddr *)&at, &len) != 0)
         goto fail;
     p->port = ntohs(at.sin_port);
     if (pthread_create(&p->thread, NULL, thread_main, p) != 0)

@@ -13,9 +13,7 @@
 #include "err.h"
 #include "world.h"
 
-enum { PATH_CAP = 600,
-       START_MS = 10 * 1000,
-       STOP_MS = 10 * 1000 };
+enum { PATH_CAP = 600, START_MS = 10 * 1000, STOP_MS = 10 * 1000 };
 
 struct sluiced {
     struct world *world; /* borrowed */
@@ -87,7 +85,8 @@ sluiced_start(struct sluiced *d, bool broker_is_there, struct err *err)
         d->pid = 0;
         return -1;
     }
-    if (sluiced_log_wait(d, mark, "event=ready ", NULL, START_MS) && (!broker_is_there || sluiced_log_wait(d, mark, "event=broker_up ", NULL, START_MS)))
+    if (sluiced_log_wait(d, mark, "event=ready ", NULL, START_MS) &&
+        (!broker_is_there || sluiced_log_wait(d, mark, "event=broker_up ", NULL, START_MS)))
         return 0;
     sluiced_log_show(d);
     return err_set(err, ERR_TIMEOUT, 0, "sluiced did not become ready (%s)", d->log);

@@ -11,8 +11,7 @@
 #include "sluiced.h"
 #include "world.h"
 
-enum { IDLE_MS = 500,
-       ACKS_MS = 20 * 1000 };
+enum { IDLE_MS = 500, ACKS_MS = 20 * 1000 };
 
 int
 stage_open(void **state)

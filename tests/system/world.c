@@ -18,9 +18,7 @@
 #include "clock.h"
 #include "err.h"
 
-enum { PATH_CAP = 512,
-       BROKER_MS = 120 * 1000,
-       GUARD_MS = 60 * 1000 };
+enum { PATH_CAP = 512, BROKER_MS = 120 * 1000, GUARD_MS = 60 * 1000 };
 
 struct world {
     char dir[PATH_CAP];
@@ -99,7 +97,8 @@ world_free_port(void)
     socklen_t len = sizeof(at);
     int port = 0;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0 && getsockname(fd, (struct sockaddr *)&at, &len) == 0)
+    if (fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0 &&
+        getsockname(fd, (struct sockaddr *)&at, &len) == 0)
         port = ntohs(at.sin_port);
     if (fd >= 0)
         close(fd);
@@ -110,7 +109,6 @@ world_free_port(void)
 static void
 forget_settings(void)
 {
-    extern char **environ;
     for (size_t i = 0; environ[i] != NULL;) {
         char name[PATH_CAP];
         (void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(environ[i], "="), environ[i]);
@@ -174,20 +172,11 @@ world_wait(pid_t pid, int timeout_ms)
 int64_t
 world_cpu_us(pid_t pid)
 {
-    char path[64], line[1024];
-    FILE *f;
-    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    f = pid > 0 ? fopen(path, "re") : NULL;
-    if (f == NULL)
+    struct timespec t;
+    clockid_t clock;
+    if (pid <= 0 || clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &t) != 0)
         return 0;
-    size_t n = fread(line, 1, sizeof(line) - 1, f);
-    (void)fclose(f);
-    line[n] = '\0';
-    const char *at = strrchr(line, ')'); /* the name may hold anything; utime and stime are fields 14 and 15 */
-    unsigned long user = 0, sys = 0;
-    if (at == NULL || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &sys) != 2)
-        return 0;
-    return (int64_t)(user + sys) * 1000000 / sysconf(_SC_CLK_TCK);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
 /* Read what the child writes until it closes, the time is over, or it has ended (its own children may hold the

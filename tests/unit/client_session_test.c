@@ -570,6 +570,26 @@ an_ack_for_what_was_not_sent_whole_is_not_believed(void **state)
     assert_true(session_wants_reset(w->s));
 }
 
+static void
+an_answer_that_comes_before_the_resend_makes_it_needless(void **state)
+{
+    struct world *w = *state;
+
+    push(w, 10);
+    push(w, 10);
+    is_welcomed(w, 1, 1 << 20);
+    sends_bundle(w, 1);
+    session_connection_reset(w->s, w->now += S);
+    is_welcomed(w, 1, 0);
+    answers(w, 1, WIRE_ACK); /* was on its way when the gateway died, and forgot the bundle */
+    is_answered(w, 1, SESSION_ACKED);
+    gives_credit(w, 1 << 20);
+    while (session_next_output(w->s, w->now, &w->out) && w->out.msg.type == WIRE_PING)
+        continue;
+    assert_int_equal(w->out.msg.seq, 2);
+    assert_int_equal(w->out.msg.want, 0);
+}
+
 /* --- connections that break --- */
 
 static void
@@ -661,8 +681,9 @@ a_cut_for_credit_makes_a_new_connection_not_a_storm(void **state)
     assert_int_equal(info(w).phase, SESSION_CONNECTING);
     assert_true(session_wants_reset(w->s));
     session_connection_reset(w->s, w->now);
+    passes(w, 1 * S - 1);
     sends_nothing(w);
-    passes(w, 1 * S);
+    passes(w, 1);
     sends(w, WIRE_HELLO);
 }
 
@@ -1019,6 +1040,16 @@ a_lost_set_that_another_overtook_is_stale(void **state)
 }
 
 static void
+the_same_bytes_of_a_later_version_are_not_taken_for_ours(void **state)
+{
+    struct world *w = *state;
+
+    loses_the_answer_of_a_set(w);
+    gateway_has(w, "cursor", 6, 6, 6);
+    assert_int_equal(result(w, 6), ERR_STALE);
+}
+
+static void
 a_repeated_set_is_not_stale_by_its_own_first_try(void **state)
 {
     struct world *w = *state;
@@ -1133,6 +1164,7 @@ main(void)
         T(a_refusal_is_told_and_answered_by_a_ping_at_once),
         T(a_refusal_whose_predecessors_answer_was_lost_waits_for_it),
         T(an_ack_for_what_was_not_sent_whole_is_not_believed),
+        T(an_answer_that_comes_before_the_resend_makes_it_needless),
         T(after_a_reconnect_it_resends_from_expect_on),
         T(a_half_sent_bundle_is_resent_from_its_beginning),
         T(a_silent_reconnect_shows_by_hello_first_and_is_repaired_once),
@@ -1150,6 +1182,7 @@ main(void)
         T(a_set_whose_answer_was_lost_succeeds_if_it_arrived),
         T(a_set_that_was_lost_is_repeated),
         T(a_lost_set_that_another_overtook_is_stale),
+        T(the_same_bytes_of_a_later_version_are_not_taken_for_ours),
         T(a_repeated_set_is_not_stale_by_its_own_first_try),
         T(a_state_answer_that_never_comes_is_asked_for_again),
         T(a_cancelled_operation_holds_the_next_until_its_answer),

@@ -1,0 +1,320 @@
+/* core_run_test.c - permits, draining, and reloads: rule 8 of the protocol, and what an operator does to connectors. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core_world.h"
+
+/* --- runs --- */
+
+static void
+who_is_ready_gets_a_permit_with_a_lease_of_three_pings(void **state)
+{
+    static const uint8_t none[WIRE_RUN_LEN];
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "feed");
+
+    peer_ready(&p);
+    assert_int_equal(said_last(w, p.conn, WIRE_PERMIT)->lease_ms, 3 * 40000);
+    assert_memory_not_equal(said_last(w, p.conn, WIRE_PERMIT)->run, none, WIRE_RUN_LEN);
+}
+
+static void
+who_asks_again_gets_the_run_that_is_current(void **state)
+{
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "feed");
+    uint8_t run[WIRE_RUN_LEN];
+
+    peer_ready(&p);
+    memcpy(run, p.run, sizeof(run));
+    peer_ready(&p);
+    assert_int_equal(said_count(w, p.conn, WIRE_PERMIT), 2);
+    assert_memory_equal(p.run, run, sizeof(run));
+    peer_reconnects(&p);
+    assert_true(peer_hello(&p));
+    peer_ready(&p);
+    assert_memory_equal(p.run, run, sizeof(run));
+}
+
+static void
+after_done_the_next_run_is_another_one(void **state)
+{
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "feed");
+    uint8_t run[WIRE_RUN_LEN];
+
+    peer_ready(&p);
+    memcpy(run, p.run, sizeof(run));
+    peer_done(&p, run);
+    assert_int_equal(said_count(w, p.conn, WIRE_ERROR), 0);
+    peer_ready(&p);
+    assert_memory_not_equal(p.run, run, sizeof(run));
+}
+
+static void
+two_connectors_have_two_runs(void **state)
+{
+    struct world *w = *state;
+    struct peer feed = peer_welcomed(w, "feed"), slow = peer_welcomed(w, "slow");
+
+    peer_ready(&feed);
+    peer_ready(&slow);
+    assert_memory_not_equal(feed.run, slow.run, WIRE_RUN_LEN);
+}
+
+static void
+the_end_of_a_run_that_is_not_the_current_one_ends_nothing(void **state)
+{
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "feed");
+    uint8_t run[WIRE_RUN_LEN], other[WIRE_RUN_LEN] = {1};
+
+    peer_done(&p, other);
+    assert_true(said_error(w, p.conn, WIRE_R_NO_RUN));
+    peer_ready(&p);
+    memcpy(run, p.run, sizeof(run));
+    world_forget(w);
+    peer_done(&p, other);
+    assert_true(said_error(w, p.conn, WIRE_R_NO_RUN));
+    assert_false(said_last(w, p.conn, WIRE_ERROR)->fatal);
+    peer_ready(&p);
+    assert_memory_equal(p.run, run, sizeof(run));
+}
+
+static void
+a_gateway_that_was_restarted_adopts_the_run_that_a_hello_declares(void **state)
+{
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "feed");
+    uint8_t run[WIRE_RUN_LEN];
+
+    peer_ready(&p);
+    memcpy(run, p.run, sizeof(run));
+    world_restart(w);
+    peer_reconnects(&p);
+    assert_true(peer_hello(&p));
+    peer_ready(&p);
+    assert_memory_equal(p.run, run, sizeof(run));
+}
+
+static void
+a_run_that_a_ping_declares_is_adopted_too(void **state)
+{
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "feed");
+    const uint8_t run[WIRE_RUN_LEN] = {7};
+
+    p.has_run = true;
+    memcpy(p.run, run, sizeof(run));
+    peer_ping(&p);
+    assert_int_equal(said_count(w, p.conn, WIRE_PERMIT), 0);
+    peer_ready(&p);
+    assert_memory_equal(p.run, run, sizeof(run));
+}
+
+static void
+a_ping_with_another_run_is_told_which_one_is_current(void **state)
+{
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "feed");
+    uint8_t run[WIRE_RUN_LEN];
+
+    peer_ready(&p);
+    memcpy(run, p.run, sizeof(run));
+    world_forget(w);
+    peer_ping(&p);
+    assert_int_equal(said_count(w, p.conn, WIRE_PERMIT), 0);
+    p.run[3] ^= 1;
+    peer_ping(&p);
+    assert_memory_equal(said_last(w, p.conn, WIRE_PERMIT)->run, run, sizeof(run));
+}
+
+static void
+a_new_program_has_no_run_yet(void **state)
+{
+    struct world *w = *state;
+    struct peer old = peer_welcomed(w, "feed"), new;
+
+    peer_ready(&old);
+    new = peer_welcomed(w, "feed");
+    peer_done(&new, old.run);
+    assert_true(said_error(w, new.conn, WIRE_R_NO_RUN));
+}
+
+/* --- draining --- */
+
+static void
+while_the_gateway_drains_there_is_no_permit_but_a_hold_that_says_why(void **state)
+{
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "feed");
+
+    world_kind(w, CORE_DRAIN);
+    world_turn(w);
+    assert_int_equal(said_last(w, p.conn, WIRE_HOLD)->reasons, WIRE_HOLD_DRAINING);
+    world_forget(w);
+    peer_ready(&p);
+    world_turn(w);
+    assert_int_equal(said_count(w, p.conn, WIRE_PERMIT), 0);
+    assert_int_equal(said_last(w, p.conn, WIRE_HOLD)->reasons, WIRE_HOLD_DRAINING);
+}
+
+static void
+while_the_gateway_drains_credit_that_is_out_may_be_used_and_is_answered_for(void **state)
+{
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "feed");
+    uint64_t credit;
+
+    peer_asks(&p, 4096, 4096);
+    credit = p.credit;
+    assert_true(credit >= 4096);
+    world_kind(w, CORE_DRAIN);
+    peer_sends(&p, 4096);
+    broker_confirms(&p, 1);
+    peer_asks(&p, MIB, MIB);
+    assert_int_equal(said_ack(w, p.conn), 1);
+    assert_int_equal(p.credit, credit);
+}
+
+/* --- reloads --- */
+
+static const struct core_connector without_slow[] = {{.id = "feed", .target = 1},
+                                                     {.id = "ordered", .target = 3, .publisher = 1, .ordered = true}};
+
+static void
+a_reload_lets_in_who_was_added(void **state)
+{
+    struct world *w = *state;
+    const struct core_connector list[] = {{.id = "feed", .target = 1}, {.id = "added", .target = 7}};
+    struct peer p = peer_new(w, "added");
+
+    assert_false(peer_hello(&p));
+    world_configure(w, list, 2, NULL);
+    assert_true(peer_hello(&p));
+    peer_pushes(&p, 10);
+    assert_int_equal(broker_newest(w)->target, 7);
+}
+
+static void
+a_reload_ends_who_was_taken_out_and_forwards_what_it_left(void **state)
+{
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "slow");
+
+    peer_asks(&p, 400000, 200000);
+    broker_down(w, 0);
+    peer_sends(&p, 200000);
+    peer_chunk(&p, 2, 200000, 0, WORLD_CHUNK);
+    world_forget(w);
+    world_configure(w, without_slow, 2, NULL);
+    assert_true(said_error(w, p.conn, WIRE_R_UNKNOWN_ID));
+    assert_true(said_last(w, p.conn, WIRE_ERROR)->fatal);
+    assert_true(was_forgotten(w, p.conn));
+    assert_int_equal(w->n_freed, 1); /* the half bundle */
+    broker_up(w, 0);
+    assert_true(broker_has(&p, 1));
+    broker_confirms(&p, 1);
+    assert_int_equal(figures(w).held, 0);
+    peer_reconnects(&p);
+    assert_false(peer_hello(&p));
+}
+
+static void
+who_comes_back_by_a_reload_goes_on_where_it_was(void **state)
+{
+    struct world *w = *state;
+    const struct core_connector list[] = {{.id = "slow", .target = 2}};
+    struct peer p = peer_welcomed(w, "slow");
+
+    peer_pushes(&p, 10);
+    broker_confirms(&p, 1);
+    world_configure(w, without_slow, 2, NULL);
+    world_configure(w, list, 1, NULL);
+    peer_reconnects(&p);
+    assert_true(peer_hello(&p));
+    assert_int_equal(p.next, 2);
+    world_turn(w);
+    assert_int_equal(said_ack(w, p.conn), 1);
+}
+
+static void
+a_reload_leaves_who_stays_connected(void **state)
+{
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "feed");
+
+    world_forget(w);
+    world_configure(w, without_slow, 2, NULL);
+    assert_true(said_nothing(w, p.conn));
+    assert_string_equal(core_connector_of(w->core, p.conn), "feed");
+}
+
+static void
+who_is_taken_out_where_unknown_ones_are_accepted_stays_with_the_default_target(void **state)
+{
+    struct world *w = *state;
+    const struct core_connector unknown = {.id = "", .target = 9};
+    struct peer p = peer_welcomed(w, "slow");
+
+    world_configure(w, without_slow, 2, &unknown);
+    assert_string_equal(core_connector_of(w->core, p.conn), "slow");
+    peer_pushes(&p, 10);
+    assert_int_equal(broker_newest(w)->target, 9);
+}
+
+static void
+a_reload_that_moves_a_connector_to_another_publisher_moves_what_waits(void **state)
+{
+    struct world *w = *state;
+    const struct core_connector list[] = {{.id = "feed", .target = 5, .publisher = 1}};
+    struct peer p = peer_welcomed(w, "feed");
+
+    peer_asks(&p, 2048, 1024);
+    peer_sends(&p, 1024);
+    broker_blocked(w, 0, true);
+    peer_sends(&p, 1024);
+    assert_int_equal(w->n_posted, 1);
+    world_configure(w, list, 1, NULL);
+    assert_int_equal(w->n_posted, 2);
+    assert_int_equal(broker_newest(w)->publisher, 1);
+    assert_int_equal(broker_newest(w)->target, 5);
+    assert_int_equal(broker_newest(w)->seq, 2);
+    broker_down(w, 0); /* the first is still there, and comes to the new one */
+    assert_int_equal(w->n_posted, 3);
+    assert_int_equal(broker_newest(w)->publisher, 1);
+    assert_int_equal(broker_newest(w)->seq, 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(who_is_ready_gets_a_permit_with_a_lease_of_three_pings),
+        TEST(who_asks_again_gets_the_run_that_is_current),
+        TEST(after_done_the_next_run_is_another_one),
+        TEST(two_connectors_have_two_runs),
+        TEST(the_end_of_a_run_that_is_not_the_current_one_ends_nothing),
+        TEST(a_gateway_that_was_restarted_adopts_the_run_that_a_hello_declares),
+        TEST(a_run_that_a_ping_declares_is_adopted_too),
+        TEST(a_ping_with_another_run_is_told_which_one_is_current),
+        TEST(a_new_program_has_no_run_yet),
+        TEST(while_the_gateway_drains_there_is_no_permit_but_a_hold_that_says_why),
+        TEST(while_the_gateway_drains_credit_that_is_out_may_be_used_and_is_answered_for),
+        TEST(a_reload_lets_in_who_was_added),
+        TEST(a_reload_ends_who_was_taken_out_and_forwards_what_it_left),
+        TEST(who_comes_back_by_a_reload_goes_on_where_it_was),
+        TEST(a_reload_leaves_who_stays_connected),
+        TEST(who_is_taken_out_where_unknown_ones_are_accepted_stays_with_the_default_target),
+        TEST(a_reload_that_moves_a_connector_to_another_publisher_moves_what_waits),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
