@@ -101,6 +101,7 @@ SESSION_SRC := \
     connectors/client/session.c \
     connectors/client/session_in.c \
     connectors/client/session_queue.c \
+    connectors/client/session_run.c \
     connectors/client/session_state.c
 CLIENT_SRC := \
     $(SESSION_SRC) \
@@ -119,6 +120,7 @@ CLIENT_SRC := \
 # The daemon.
 CORE_SRC := \
     gateway/core/check.c \
+    gateway/core/commit.c \
     gateway/core/core.c \
     gateway/core/credit.c \
     gateway/core/custody.c \

@@ -171,6 +171,7 @@ turn(struct core *k)
     credit_serve(k);
     while ((i = list_pop(k, &k->dirty)) != NONE) {
         verdict_tell(k, k->connectors[i]);
+        commit_look(k, k->connectors[i]); /* after the verdicts that let it go, or not */
         credit_tell(k, k->connectors[i]);
     }
 }
@@ -223,6 +224,12 @@ core_step(struct core *k, const struct core_event *e, int64_t now_us, const stru
         break;
     case CORE_STORED:
         run_stored(k, e->u.stored.ticket, e->u.stored.ok);
+        break;
+    case CORE_COMMIT:
+        commit_ask(k, e);
+        break;
+    case CORE_COMMITTED:
+        commit_stored(k, e->u.stored.ticket, e->u.stored.ok);
         break;
     case CORE_SAVE:
         verdict_save(k);

@@ -81,6 +81,8 @@ enum core_event_kind {
     CORE_HOLD,      /* hold: reasons that others found (bits of wire_hold), for one connector or for all */
     CORE_OPERATOR,  /* operator */
     CORE_STORED,    /* stored: what became of a CORE_STORE_ROW */
+    CORE_COMMIT,    /* commit: a connector wants its state replaced; answered with CORE_COMMIT_GO or _FAIL */
+    CORE_COMMITTED, /* stored: what became of a CORE_COMMIT_GO */
     CORE_SAVE,      /* time to write marks: answered with CORE_STORE_MARK for each that moved */
     CORE_DRAIN,     /* stop: no more credit, no more permits */
     CORE_STOP,      /* the gateway ends now: say so to all who are connected */
@@ -120,6 +122,13 @@ struct core_event {
             bool     ok;
         } stored;
         struct {
+            uint64_t conn, after; /* after: 0, or every bundle up to it must be answered for before */
+            uint64_t ticket;      /* the shell's */
+            bool     has_run;     /* the state ends this run, with this outcome */
+            uint8_t  run[WIRE_RUN_LEN];
+            enum wire_outcome outcome;
+        } commit;
+        struct {
             uint32_t publisher, session;
         } broker;
         struct {
@@ -141,6 +150,8 @@ enum core_effect_kind {
     CORE_STORE_MARK, /* mark */
     CORE_STORE_ROW,  /* row, ticket: keep this schedule; answered with CORE_STORED */
     CORE_CLEAR_STATE,/* id: make this connector's state empty, with the next version */
+    CORE_COMMIT_GO,  /* go: store the state of this ticket now, with the row in one; answered with CORE_COMMITTED */
+    CORE_COMMIT_FAIL,/* fail: the state of this ticket will not be stored */
     CORE_JOURNAL     /* journal: a decision, to be written down */
 };
 
@@ -172,6 +183,16 @@ struct core_effect {
             uint64_t        ticket;
         } store;
         const char *id;
+        struct {
+            uint64_t               ticket; /* the shell's */
+            uint64_t               stored; /* the core's: CORE_COMMITTED gives it back */
+            const struct core_row *row;    /* lent for the call; NULL: no run ends with it */
+        } go;
+        struct {
+            uint64_t         ticket;
+            enum wire_reason reason; /* UNDELIVERED, NO_RUN or BUSY; NONE: forgotten, nobody waits for an answer */
+            uint64_t         seq;    /* with UNDELIVERED: the first that was refused */
+        } fail;
         struct {
             const char    *id;      /* NULL: of the whole gateway */
             const char    *what;    /* "permit" "hold" "done" "failed" "lost" "adopted" "paused" ... */

@@ -56,6 +56,29 @@ struct schedule {
     int64_t  last_run_us;/* wall clock */
 };
 
+/* A state that is to be set, as it was asked for. */
+struct wish {
+    uint64_t conn, after, ticket;
+    bool     has_run;
+    uint8_t  outcome; /* enum wire_outcome */
+    uint8_t  run[WIRE_RUN_LEN];
+};
+
+enum { REFUSED_MAX = 8 };
+
+/* States on their way, and what was refused, for those to come. */
+struct commit {
+    bool     waiting, going; /* one waits for its bundles; one, perhaps another, for the disk */
+    struct wish wish, gone;  /* the one that waits, the one that is going */
+    uint32_t number;         /* of the one that is going, so that an old answer is known */
+    uint32_t row;            /* the newest row when it went */
+    int64_t  at_us;          /* when it went: then its run ended */
+    uint64_t refused[REFUSED_MAX]; /* sequences that were refused, and seen: the lowest */
+    uint64_t refused_last;   /* the highest, also where there was no place for it */
+    uint64_t told_after, told_conn; /* of the last that failed for them; told_after 0: none did */
+    uint8_t  n_refused;
+};
+
 struct connector {
     struct core_connector cfg;
     uint32_t number;     /* its place in core.connectors */
@@ -92,6 +115,7 @@ struct connector {
     uint32_t hold_told;  /* bits of wire_hold */
 
     struct schedule sch;
+    struct commit   commit;
 
     /* membership in lists; NONE ends each */
     uint32_t hungry_next, dirty_next, unsaved_next, retry_next;
@@ -233,6 +257,20 @@ void run_store(struct core *k, struct connector *c);
 void run_stored(struct core *k, uint64_t ticket, bool ok);
 void run_load(struct core *k, const struct core_row *row);
 void run_journal(struct core *k, const struct connector *c, const char *what, uint32_t reasons, const struct wire_msg *m);
+
+/* What an end of its run changes, but for the row: that is the caller's to store. */
+void run_finish(struct core *k, struct connector *c, const char *what, int64_t at_us, const struct wire_msg *m);
+void run_row(const struct core *k, const struct connector *c, struct core_row *row); /* as things stand */
+void run_answer_done(struct core *k, struct connector *c);
+const char *run_outcome(enum wire_outcome outcome); /* what the journal says */
+
+/* commit.c: a state that is set after bundles, and perhaps ends a run */
+void commit_ask(struct core *k, const struct core_event *e);
+void commit_look(struct core *k, struct connector *c);    /* may it go now? */
+void commit_stored(struct core *k, uint64_t stored, bool ok);
+void commit_refused(struct connector *c, uint64_t seq);   /* the connector has seen that this one was refused */
+void commit_drop(struct core *k, struct connector *c);    /* what waits is forgotten: a hello, or no connection */
+void commit_new_epoch(struct core *k, struct connector *c);
 
 /* credit.c: who may push how much */
 void credit_reset(struct core *k, struct connector *c);

@@ -28,13 +28,11 @@ run_journal(struct core *k, const struct connector *c, const char *what, uint32_
 /* --- keeping --- */
 
 void
-run_store(struct core *k, struct connector *c)
+run_row(const struct core *k, const struct connector *c, struct core_row *row)
 {
     const struct schedule *s = &c->sch;
-    struct core_effect e = {.kind = CORE_STORE_ROW};
-    struct core_row *row = &e.u.store.row;
 
-    c->sch.unstored = false;
+    memset(row, 0, sizeof(*row));
     row->id = c->cfg.id;
     row->kind = s->kind;
     row->ran = s->ran;
@@ -47,12 +45,21 @@ run_store(struct core *k, struct connector *c)
     row->last_run_us = s->last_run_us;
     if (s->kind == WIRE_S_PERIOD + 1 && !s->running)
         row->next_run_us = s->base_us + s->period_us + k->wall_us;
+}
+
+void
+run_store(struct core *k, struct connector *c)
+{
+    struct core_effect e = {.kind = CORE_STORE_ROW};
+
+    c->sch.unstored = false;
+    run_row(k, c, &e.u.store.row);
     e.u.store.ticket = (uint64_t)c->number << 32 | ++c->sch.row;
     core_emit(k, &e);
 }
 
-static void
-answer_done(struct core *k, struct connector *c)
+void
+run_answer_done(struct core *k, struct connector *c)
 {
     const struct schedule *s = &c->sch;
     struct wire_msg m = {.type = WIRE_HOLD, .has = 1ULL << WIRE_F_REASONS | 1ULL << WIRE_F_RUN};
@@ -81,7 +88,7 @@ run_stored(struct core *k, uint64_t ticket, bool ok)
     /* Rows are stored in order, so a later one holds what an earlier one said. */
     if (c->sch.ack && (uint32_t)ticket - c->sch.ack_row < UINT32_MAX / 2) {
         c->sch.ack = false;
-        answer_done(k, c);
+        run_answer_done(k, c);
     }
 }
 
@@ -164,8 +171,8 @@ run_permit(struct core *k, struct connector *c)
     run_send_permit(k, c);
 }
 
-static void
-end(struct core *k, struct connector *c, const char *what, const struct wire_msg *m)
+void
+run_finish(struct core *k, struct connector *c, const char *what, int64_t at_us, const struct wire_msg *m)
 {
     struct schedule *s = &c->sch;
 
@@ -174,10 +181,22 @@ end(struct core *k, struct connector *c, const char *what, const struct wire_msg
     s->running = s->expected = false;
     memcpy(s->ended, s->run, sizeof(s->ended));
     s->ended_known = true;
-    s->base_us = k->now_us; /* the next one is due a period after the end */
+    s->base_us = at_us; /* the next one is due a period after the end */
     if (!s->lost)
-        s->last_run_us = k->now_us + k->wall_us;
+        s->last_run_us = at_us + k->wall_us;
+}
+
+static void
+end(struct core *k, struct connector *c, const char *what, const struct wire_msg *m)
+{
+    run_finish(k, c, what, k->now_us, m);
     run_store(k, c);
+}
+
+const char *
+run_outcome(enum wire_outcome outcome)
+{
+    return outcome == WIRE_OUT_OK ? "done" : outcome == WIRE_OUT_FAILED ? "failed" : "stopped";
 }
 
 void
@@ -204,9 +223,9 @@ run_done(struct core *k, struct connector *c, const struct wire_msg *m)
         /* One that was thought lost and was not: it did happen, and ends now. */
         s->lost = false;
         s->running = true;
-        end(k, c, m->outcome == WIRE_OUT_OK ? "done" : m->outcome == WIRE_OUT_FAILED ? "failed" : "stopped", m);
+        end(k, c, run_outcome(m->outcome), m);
     } else if (!s->ack) {
-        answer_done(k, c); /* its end is on disk, but the answer was lost */
+        run_answer_done(k, c); /* its end is on disk, but the answer was lost */
         return;
     }
     s->ack = true;

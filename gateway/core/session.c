@@ -66,6 +66,7 @@ detach(struct core *k, struct connector *c)
     c->conn = 0;
     k->fig.connected--;
     schedule_left(k, c);
+    commit_drop(k, c);
     custody_drop_half(k, c);
     credit_reset(k, c);
     credit_want(k, c, 0, 0);
@@ -202,12 +203,14 @@ hello(struct core *k, uint64_t conn, const struct wire_msg *m)
         k->fig.connected++;
     c->conn = conn;
     heard(k, c);
+    commit_drop(k, c);
     custody_drop_half(k, c);
     if (m->epoch > c->epoch && (c->epoch != 0 || m->fresh))
         run_lost(k, c); /* another program: the run of the one before is over */
     if (m->epoch > c->epoch || m->seen >= c->expect)
         custody_reset(k, c, m->seen + 1);
     if (m->epoch > c->epoch) {
+        commit_new_epoch(k, c);
         c->epoch = m->epoch;
         list_push(k, &k->unsaved, i);
     }

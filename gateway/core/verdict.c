@@ -19,6 +19,7 @@ verdict_settle(struct core *k, struct connector *c)
             c->held -= b->cost;
             free(b->text);
             c->nacks--;
+            commit_refused(c, c->first);
         }
         c->first++;
     }
