@@ -130,6 +130,7 @@ CORE_SRC := \
     gateway/core/schedule.c \
     gateway/core/session.c \
     gateway/core/slots.c \
+    gateway/core/status.c \
     gateway/core/table.c \
     gateway/core/verdict.c
 BROKER_SRC := \

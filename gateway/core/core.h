@@ -223,6 +223,29 @@ int64_t core_due(const struct core *core);
 /* Is such a connector known?  For who takes an operator's request. */
 bool core_knows(const struct core *core, const char *id);
 
+/* How a connector stands with its schedule: what an operator is shown. */
+struct core_status {
+    const char *id;             /* lent until the core is freed */
+    uint8_t     kind;           /* 0: none; else enum wire_schedule + 1 */
+    bool        configured, connected, paused;
+    bool        running, asking; /* run is under way; it waits for a permit */
+    bool        due;            /* nothing but reasons keeps it from a run */
+    uint8_t     run[WIRE_RUN_LEN];
+    uint32_t    reasons;        /* bits of wire_hold that would hold it now */
+    int64_t     period_us;
+    int64_t     last_run_us;    /* wall clock: the end of the last run that happened; 0: none did */
+    int64_t     next_run_us;    /* wall clock: when the next one is due; 0: nobody can say */
+};
+
+/* Connectors are numbered from 0 without gaps, and none goes: false, there are not so many. */
+bool core_status(const struct core *core, uint32_t number, struct core_status *ret);
+
+/* The number of a connector.  false: there is none of this id. */
+bool core_number(const struct core *core, const char *id, uint32_t *ret);
+
+/* Does an operator, or a stop, keep all connectors from running? */
+bool core_draining(const struct core *core);
+
 /* The id of the connector that is welcomed on conn, or NULL.  Lent until the core is freed. */
 const char *core_connector_of(const struct core *core, uint64_t conn);
 

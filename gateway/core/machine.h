@@ -245,6 +245,8 @@ void schedule_hold(struct core *k, const char *id, uint32_t reasons);
 void schedule_operator(struct core *k, const char *id, enum core_action action);
 void schedule_timers(struct core *k);
 void schedule_left(struct core *k, struct connector *c); /* its connection is no more */
+uint32_t schedule_reasons(const struct core *k, const struct connector *c); /* that would hold it now */
+bool schedule_too_early(const struct core *k, const struct schedule *s);
 bool schedule_tell(struct core *k, struct connector *c); /* false: it does not ask to run, other holds may be told */
 
 /* run.c: one run, from permit to end */

@@ -23,14 +23,14 @@ due_of(const struct schedule *s)
     return s->base_us + s->period_us;
 }
 
-static bool
-too_early(const struct core *k, const struct schedule *s)
+bool
+schedule_too_early(const struct core *k, const struct schedule *s)
 {
     return periodic(s) && !s->run_now && k->now_us < due_of(s);
 }
 
-static uint32_t
-reasons_of(const struct core *k, const struct connector *c)
+uint32_t
+schedule_reasons(const struct core *k, const struct connector *c)
 {
     const struct schedule *s = &c->sch;
     uint32_t r = k->reasons | s->reasons | credit_hold(k, c);
@@ -69,11 +69,11 @@ schedule_look(struct core *k, struct connector *c)
     if (!s->asking || c->conn == 0)
         return;
     list_push(k, &k->dirty, c->number);
-    if (too_early(k, s)) {
+    if (schedule_too_early(k, s)) {
         due_set(k, c, due_of(s));
         return;
     }
-    reasons = reasons_of(k, c);
+    reasons = schedule_reasons(k, c);
     if (reasons == 0)
         run_permit(k, c);
     else
@@ -241,7 +241,7 @@ schedule_tell(struct core *k, struct connector *c)
 {
     struct schedule *s = &c->sch;
     struct wire_msg m = {.type = WIRE_HOLD, .has = 1ULL << WIRE_F_REASONS, .reasons = s->held_by};
-    const bool early = too_early(k, s);
+    const bool early = schedule_too_early(k, s);
     const uint32_t told = s->held_by | (early ? (uint32_t)TOLD_TIME : 0);
 
     if (!s->asking)
