@@ -159,6 +159,7 @@ SETTINGS_SRC := \
 STATE_SRC := \
     gateway/store/state.c \
     gateway/store/state_db.c \
+    gateway/store/state_db_rows.c \
     gateway/store/state_file.c
 GATEWAY_SRC := \
     $(CORE_SRC) \
@@ -234,6 +235,7 @@ $(call unit,core_run_test,$(CORE_WORLD),msgpack)
 $(call unit,core_custody_test,$(CORE_WORLD),msgpack)
 $(call unit,settings_test,$(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
 $(call unit,state_test,$(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c,sqlite3)
+$(call unit,state_rows_test,$(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c,sqlite3)
 $(call unit,client_session_test,$(SESSION_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
 $(call unit,client_push_test,tests/unit/client_gateway.c $(CLIENT_SRC),zmq msgpack)
 $(call unit,client_handle_test,tests/unit/client_gateway.c $(CLIENT_SRC),zmq msgpack)
