@@ -109,10 +109,14 @@ CLIENT_SRC := \
     connectors/client/desk.c \
     connectors/client/link.c \
     connectors/client/push.c \
+    connectors/client/runs.c \
+    connectors/client/schedule.c \
     connectors/client/sluice.c \
     connectors/client/words.c \
     connectors/client/worker.c \
     common/clock.c \
+    common/duration.c \
+    common/duration_read.c \
     common/err.c \
     common/text.c \
     $(WIRE_SRC)
