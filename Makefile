@@ -170,6 +170,7 @@ GATEWAY_SRC := \
     $(BROKER_SRC) \
     $(SETTINGS_SRC) \
     $(STATE_SRC) \
+    gateway/store/journal.c \
     gateway/bodies.c \
     gateway/doors/router.c \
     gateway/effects.c \
@@ -225,6 +226,7 @@ $(call unit,scan_test,common/scan.c common/clock.c)
 $(call unit,duration_test,common/duration.c common/duration_read.c common/err.c common/text.c)
 $(call unit,dial_test,gateway/broker/dial.c common/clock.c common/err.c common/text.c,resolver)
 $(call unit,err_test,common/err.c common/text.c)
+$(call unit,journal_test,gateway/store/journal.c common/clock.c common/err.c common/log.c common/mailbox.c common/text.c $(WIRE_SRC),jansson msgpack)
 $(call unit,log_test,common/log.c common/err.c common/text.c,jansson no_memory)
 $(call unit,mailbox_test,common/mailbox.c common/err.c,no_memory no_eventfd)
 $(call unit,size_test,common/size.c common/err.c common/text.c)
@@ -241,6 +243,8 @@ $(call unit,settings_test,$(SETTINGS_SRC) common/duration.c common/duration_read
 $(call unit,state_test,$(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c,sqlite3)
 $(call unit,state_rows_test,$(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c,sqlite3)
 $(call unit,client_session_test,$(SESSION_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
+$(call unit,client_run_test,$(SESSION_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
+$(call unit,client_schedule_test,tests/unit/client_gateway.c $(CLIENT_SRC),zmq msgpack)
 $(call unit,client_push_test,tests/unit/client_gateway.c $(CLIENT_SRC),zmq msgpack)
 $(call unit,client_handle_test,tests/unit/client_gateway.c $(CLIENT_SRC),zmq msgpack)
 $(call unit,kev_http_test,tests/unit/sluice_double.c tests/unit/tiny_http.c $(KEV_SRC),curl jansson crypto)
