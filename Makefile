@@ -157,9 +157,9 @@ SETTINGS_SRC := \
     gateway/settings_read.c \
     gateway/settings_scan.c \
     gateway/settings_secret.c \
-    gateway/settings_suggest.c \
     gateway/settings_table.c \
-    gateway/settings_value.c
+    gateway/settings_value.c \
+    gateway/suggest.c
 STATE_SRC := \
     gateway/store/state.c \
     gateway/store/state_db.c \
