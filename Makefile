@@ -165,12 +165,18 @@ STATE_SRC := \
     gateway/store/state_db.c \
     gateway/store/state_db_rows.c \
     gateway/store/state_file.c
+ADMIN_SRC := \
+    gateway/admin/answer.c \
+    gateway/admin/operators.c \
+    gateway/admin/request.c \
+    gateway/admin/socket.c
 GATEWAY_SRC := \
     $(CORE_SRC) \
     $(BROKER_SRC) \
     $(SETTINGS_SRC) \
     $(STATE_SRC) \
     gateway/store/journal.c \
+    $(ADMIN_SRC) \
     gateway/bodies.c \
     gateway/doors/router.c \
     gateway/effects.c \
@@ -178,6 +184,7 @@ GATEWAY_SRC := \
     gateway/loop_open.c \
     gateway/main.c \
     gateway/plan.c \
+    gateway/schedules.c \
     gateway/states.c \
     gateway/targets.c \
     common/clock.c \
@@ -190,7 +197,7 @@ GATEWAY_SRC := \
     common/text.c \
     $(WIRE_SRC)
 GATEWAY := $(B)/sluiced
-$(call program,sluiced,$(GATEWAY_SRC),zmq rabbitmq msgpack config sqlite3)
+$(call program,sluiced,$(GATEWAY_SRC),zmq rabbitmq msgpack config sqlite3 jansson)
 
 # Connectors: $(call connector,NAME,SOURCES,LIBRARIES)
 KIT_SRC := \

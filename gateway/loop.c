@@ -9,6 +9,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "admin/operators.h"
 #include "clock.h"
 #include "doors/door.h"
 #include "err.h"
@@ -20,7 +21,10 @@
 #include "states.h"
 #include "targets.h"
 
-enum { TURN_MAX = 512 /* messages from the door in one turn */ };
+enum {
+    TURN_MAX = 512, /* messages from the door in one turn */
+    LATE_US = 10000 /* what found no room at the store is tried again after this */
+};
 
 /* --- what comes in --- */
 
@@ -99,6 +103,8 @@ take_message(struct loop *l, const struct door_message *in)
         effects_step(l, &e);
         l->message = NULL;
         l->header = NULL;
+        if (m.type == WIRE_HELLO)
+            states_gone(l->states, in->conn); /* what was under way before it is forgotten */
         id = core_connector_of(l->core, in->conn);
         if (id != NULL && (m.type == WIRE_LOG || m.type == WIRE_HEALTH || m.type == WIRE_STATE))
             beside(l, id, in, &m);
@@ -270,6 +276,10 @@ wait_ms(const struct loop *l, int64_t reap_us)
 
     if (l->save_us < due)
         due = l->save_us;
+    if (operators_due(l->operators) < due)
+        due = operators_due(l->operators);
+    if (l->states_late && l->now_us + LATE_US < due)
+        due = l->now_us + LATE_US;
     if (reap_us < due)
         due = reap_us;
     if (l->stop_us != 0 && l->now_us + 20000 < due)
@@ -286,7 +296,9 @@ turn(struct loop *l, struct err *err)
     l->now_us = clock_mono_us();
     take_signals(l);
     take_pub_events(l);
-    states_answers(l->states, l->answers);
+    schedules_answers(l);
+    schedules_wall(l);
+    operators_turn(l->operators, l->now_us);
     if (take_door(l, err) != 0)
         return -1;
     if (l->now_us >= l->save_us) {
@@ -309,6 +321,7 @@ loop_run(struct loop *l, struct err *err)
         {.fd = mailbox_fd(l->pub_events), .events = POLLIN},
         {.fd = mailbox_fd(l->answers), .events = POLLIN},
         {.fd = l->signals, .events = POLLIN},
+        {.fd = operators_fd(l->operators), .events = POLLIN},
     };
 
     log_event(l->log, LOG_INFO, "ready", LOG_STR("endpoint", door_endpoint(l->door)),
