@@ -204,8 +204,13 @@ KIT_SRC := \
     connectors/kit/exits.c \
     connectors/kit/outlet.c \
     connectors/kit/progress.c \
+    connectors/kit/setup.c \
+    connectors/kit/setup_file.c \
     connectors/kit/stop.c \
+    connectors/kit/turns.c \
     common/clock.c \
+    common/duration.c \
+    common/duration_read.c \
     common/err.c \
     common/size.c \
     common/text.c
@@ -219,14 +224,14 @@ KEV_SRC := \
     connectors/cisa-kev/stix.c \
     $(KIT_SRC)
 $(B)/obj/connectors/cisa-kev/sample.o: connectors/cisa-kev/sample.json
-$(call connector,cisa-kev,connectors/cisa-kev/main.c $(KEV_SRC) common/duration.c common/duration_read.c,sluice curl jansson crypto)
+$(call connector,cisa-kev,connectors/cisa-kev/main.c $(KEV_SRC),sluice config curl jansson crypto)
 FILE_SRC := \
     connectors/stix-file/body.c \
     connectors/stix-file/pace.c \
     connectors/stix-file/paths.c \
     connectors/stix-file/run.c \
     $(KIT_SRC)
-$(call connector,stix-file,connectors/stix-file/main.c $(FILE_SRC) common/duration.c common/duration_read.c,sluice)
+$(call connector,stix-file,connectors/stix-file/main.c $(FILE_SRC),sluice config)
 
 # Tests, offline: $(call unit,NAME,MORE SOURCES,LIBRARIES)
 $(call unit,scan_test,common/scan.c common/clock.c)
@@ -254,9 +259,10 @@ $(call unit,client_run_test,$(SESSION_SRC) common/err.c common/text.c $(WIRE_SRC
 $(call unit,client_schedule_test,tests/unit/client_gateway.c $(CLIENT_SRC),zmq msgpack)
 $(call unit,client_push_test,tests/unit/client_gateway.c $(CLIENT_SRC),zmq msgpack)
 $(call unit,client_handle_test,tests/unit/client_gateway.c $(CLIENT_SRC),zmq msgpack)
-$(call unit,kev_http_test,tests/unit/sluice_double.c tests/unit/tiny_http.c $(KEV_SRC),curl jansson crypto)
-$(call unit,kev_test,tests/unit/sluice_double.c $(KEV_SRC),curl jansson crypto)
-$(call unit,stixfile_test,tests/unit/sluice_double.c $(FILE_SRC),)
+$(call unit,kev_http_test,tests/unit/sluice_double.c tests/unit/tiny_http.c $(KEV_SRC),config curl jansson crypto)
+$(call unit,kev_test,tests/unit/sluice_double.c $(KEV_SRC),config curl jansson crypto)
+$(call unit,setup_test,connectors/kit/setup.c connectors/kit/setup_file.c common/duration.c common/duration_read.c common/err.c common/text.c,config)
+$(call unit,stixfile_test,tests/unit/sluice_double.c $(FILE_SRC),config)
 
 # Simulation, offline: $(call sim,NAME,MORE SOURCES,LIBRARIES)
 $(call sim,spine_sim,tests/sim/heap.c tests/sim/world.c $(CORE_SRC) $(SESSION_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
@@ -301,7 +307,7 @@ SYSTEM_SCRIPTS := \
     tests/system/demo_test.sh
 
 # Fuzz targets: $(call fuzz,NAME,MORE SOURCES,LIBRARIES)
-$(call fuzz,kev_fuzz,$(KEV_SRC:connectors/cisa-kev/run.c=) tests/unit/sluice_double.c,curl jansson crypto)
+$(call fuzz,kev_fuzz,$(KEV_SRC:connectors/cisa-kev/run.c=) tests/unit/sluice_double.c,config curl jansson crypto)
 $(call fuzz,settings_fuzz,$(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
 $(call fuzz,wire_fuzz,common/text.c $(WIRE_SRC),msgpack)
 

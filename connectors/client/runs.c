@@ -223,6 +223,8 @@ take_locked(struct desk *d, struct sluice_run *ret)
     memcpy(r->id, r->seen.id, sizeof(r->id));
     memset(ret, 0, sizeof(*ret));
     memcpy(ret->id, r->id, sizeof(ret->id));
+    if (r->kind == WIRE_S_TERMINATE)
+        ask_no_more_locked(d); /* or the session would ask for another as soon as this one's end is recorded */
     return 0;
 }
 

@@ -135,8 +135,6 @@ run_by(struct sluice *s, const struct session_schedule *schedule, sluice_run_fn 
         rc = sluice_permit_next(s, &run, -1, err);
         if (rc != 0)
             break;
-        if (schedule->kind == WIRE_S_TERMINATE)
-            ask_no_more(s); /* or the session would ask for another as soon as this one's end is recorded */
         outcome = call(s, &run, fn, ctx);
         rc = await_end(s, err);
     } while (rc == 0 && outcome != SLUICE_RUN_STOP && schedule->kind != WIRE_S_TERMINATE);

@@ -238,7 +238,7 @@ int sluice_ready(struct sluice *s, const char *period, const struct sluice_sched
 
 /* Take the next permit.  0: *ret is a run, under way from here until sluice_done or sluice_done_with_state.  EAGAIN:
  * none within timeout_ms; err.text says what holds it and until when.  EHELD: Run & Terminate was held; nothing is asked
- * any more.  EINVAL: sluice_ready was not called, a run is under way, or the gateway refused the schedule.  EINTR,
+ * any more, nor after its one run.  EINVAL: sluice_ready was not called, a run is under way, or the gateway refused the schedule.  EINTR,
  * EREPLACED, EREFUSED. */
 int sluice_permit_next(struct sluice *s, struct sluice_run *ret, int timeout_ms, struct sluice_error *err);
 

@@ -35,10 +35,11 @@ struct world {
     const char *period;
     struct sluice_schedule_options opt;
     enum sluice_outcome outcome;
+    int       stop_at; /* this call of the callback, from 1, says stop; 0: none */
     int       rc;
     struct sluice_error why;
-    int     (*within)(struct world *w, struct sluice_run *run); /* what the callback does; NULL: nothing */
-    int       within_rc;
+    int     (*within)(struct world *w, struct sluice_run *run); /* what the first call does; NULL: nothing */
+    atomic_int within_rc;
     atomic_int calls;
 };
 
@@ -136,12 +137,13 @@ static enum sluice_outcome
 callback(struct sluice *s, struct sluice_run *run, void *ctx)
 {
     struct world *w = ctx;
+    int calls;
 
     assert_ptr_equal(s, w->s);
-    atomic_fetch_add(&w->calls, 1);
-    if (w->within != NULL)
-        w->within_rc = w->within(w, run);
-    return w->outcome;
+    calls = atomic_fetch_add(&w->calls, 1) + 1;
+    if (w->within != NULL && calls == 1)
+        atomic_store(&w->within_rc, w->within(w, run));
+    return calls == w->stop_at ? SLUICE_RUN_STOP : w->outcome;
 }
 
 static void *
@@ -410,12 +412,12 @@ the_callback_runs_at_each_permit_until_it_says_stop(void **state)
 {
     struct world *w = *state;
 
+    w->stop_at = 2;
     schedules(w);
     holds(w, WIRE_HOLD_QUEUE, NULL);
     assert_int_equal(atomic_load(&w->calls), 0);
     permits(w, A);
     hears_done(w, A, WIRE_OUT_OK);
-    w->outcome = SLUICE_RUN_STOP;
     holds(w, 0, A);
     gateway_hears(&w->g, WIRE_READY);
     permits(w, B);
@@ -580,6 +582,7 @@ a_superseded_callback_is_told_ends_without_done_and_the_other_run_follows(void *
     struct world *w = *state;
 
     w->within = waits_until_dead;
+    w->stop_at = 2;
     schedules(w);
     permits(w, A);
     while (atomic_load(&w->calls) == 0)
@@ -587,8 +590,6 @@ a_superseded_callback_is_told_ends_without_done_and_the_other_run_follows(void *
     supersedes(w);
     gateway_hears(&w->g, WIRE_READY);
     assert_int_equal(w->within_rc, 0);
-    w->outcome = SLUICE_RUN_STOP;
-    w->within = NULL;
     permits(w, B);
     hears_done(w, B, WIRE_OUT_STOP);
     holds(w, 0, B);
