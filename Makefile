@@ -251,6 +251,7 @@ CORE_WORLD := tests/unit/core_world.c $(CORE_SRC) common/err.c common/text.c $(W
 $(call unit,core_session_test,$(CORE_WORLD),msgpack)
 $(call unit,core_run_test,$(CORE_WORLD),msgpack)
 $(call unit,core_custody_test,$(CORE_WORLD),msgpack)
+$(call unit,commit_test,$(CORE_WORLD),msgpack)
 $(call unit,settings_test,$(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
 $(call unit,state_test,$(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c,sqlite3)
 $(call unit,state_rows_test,$(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c,sqlite3)
