@@ -257,6 +257,8 @@ $(call unit,commit_test,$(CORE_WORLD),msgpack)
 $(call unit,settings_test,$(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
 $(call unit,state_test,$(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c,sqlite3)
 $(call unit,state_rows_test,$(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c,sqlite3)
+$(call unit,states_test,gateway/states.c $(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c \
+    $(WIRE_SRC),sqlite3 msgpack)
 $(call unit,client_session_test,$(SESSION_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
 $(call unit,client_run_test,$(SESSION_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
 $(call unit,client_schedule_test,tests/unit/client_gateway.c $(CLIENT_SRC),zmq msgpack)
