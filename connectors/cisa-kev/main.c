@@ -28,8 +28,8 @@ usage(void)
           "  --reset-state      forget what was sent before: everything is new\n"
           "  --once             run now and once, whatever the configuration says of a period (the default\n"
           "                     without one)\n"
-          "  --duration-period P  stay, and run when the gateway permits it, P after the end of the last run: P2D, PT6H;\n"
-          "                     0: one run and no more, if nothing holds it\n"
+          "  --duration-period P  stay, and run when the gateway permits it, P after the end of the last run, such as\n"
+          "                     P2D or PT6H; 0: one run and no more, if nothing holds it\n"
           "  --run-and-terminate  the same as a period of 0\n"
           "  --queue-threshold MB  no run begins with so much in this connector's queue (default: the gateway's)\n"
           "  --log-level LEVEL  error, warn, info, debug (default: warn)\n"
@@ -38,12 +38,13 @@ usage(void)
           "  --help             this\n"
           "\n"
           "The environment is read too: CONNECTOR_ID, SLUICE_ENDPOINT, CONNECTOR_DURATION_PERIOD,\n"
-          "CONNECTOR_RUN_AND_TERMINATE, CONNECTOR_QUEUE_THRESHOLD, CONNECTOR_LOG_LEVEL.  Arguments outrank it, and it\n"
-          "outranks the file; what is empty counts as not set.\n"
+          "CONNECTOR_RUN_AND_TERMINATE, CONNECTOR_QUEUE_THRESHOLD, CONNECTOR_LOG_LEVEL.  Arguments outrank it,\n"
+          "and it outranks the file; what is empty counts as not set.\n"
           "\n"
           "Exit status: 0 done; 1 bundles refused; 2 usage; 65 feed or state malformed; 69 feed unavailable;\n"
           "70 the system failed; 75 gateway not reached, stopped by a signal in a run, or a run of a period of\n"
-          "0 was held: run again; 76 another program took the id or changed the state; 77 the gateway refuses this connector.\n",
+          "0 was held: run again; 76 another program took the id or changed the state; 77 the gateway\n"
+          "refuses this connector.\n",
           stdout);
 }
 
@@ -106,7 +107,7 @@ take_options(int argc, char **argv, struct kev_options *opt, struct setup_args *
         {"wait", required_argument, NULL, 'w'},       {"reset-state", no_argument, NULL, 'r'},
         {"once", no_argument, NULL, '1'},             {"progress", no_argument, NULL, 'p'},
         {"duration-period", required_argument, NULL, 'd'},
-        {"run-and-terminate", optional_argument, NULL, 't'},
+        {"run-and-terminate", no_argument, NULL, 't'},
         {"queue-threshold", required_argument, NULL, 'q'},
         {"log-level", required_argument, NULL, 'l'},  {"config", required_argument, NULL, 'c'},
         {"help", no_argument, NULL, 'h'},             {NULL, 0, NULL, 0}};
@@ -124,7 +125,7 @@ take_options(int argc, char **argv, struct kev_options *opt, struct setup_args *
             args->value[SETUP_PERIOD] = optarg;
             break;
         case 't':
-            args->value[SETUP_TERMINATE] = optarg == NULL ? "true" : optarg;
+            args->value[SETUP_TERMINATE] = "true";
             break;
         case 'q':
             args->value[SETUP_THRESHOLD] = optarg;

@@ -52,7 +52,8 @@ void
 kev_options_default(struct kev_options *opt)
 {
     *opt = (struct kev_options){.id = "cisa-kev", .feed = KEV_DEFAULT_FEED, .may_sample = true, .per_bundle = 1,
-                                .wait_ms = 60000, .level = SLUICE_WARN, .connect_ms = 10000, .total_ms = 120000, .idle_s = 20};
+                                .wait_ms = 60000, .level = SLUICE_WARN, .connect_ms = 10000, .total_ms = 120000,
+                                .idle_s = 20};
 }
 
 /* The failure ends the run with this status. */

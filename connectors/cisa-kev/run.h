@@ -37,7 +37,8 @@ struct kev_options {
 /* The defaults of all of it. */
 void kev_options_default(struct kev_options *opt);
 
-/* Run once, or by the schedule.  A summary for each run goes to out, everything else to say (one line each).  Returns the exit status. */
+/* Run once, or by the schedule.  A summary for each run goes to out, everything else to say (one line
+ * each).  Returns the exit status. */
 enum exits kev_run(const struct kev_options *opt, FILE *out, FILE *say);
 
 #endif

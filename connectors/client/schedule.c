@@ -37,11 +37,11 @@ take_period(const char *period, struct session_schedule *ret, struct sluice_erro
         return fail(err, SLUICE_EINVAL, "period: %s", why.text);
     text_show(period, strlen(period), shown, sizeof(shown));
     if (d.s < 0 || d.us < 0)
-        return fail(err, SLUICE_EINVAL, "period \"%s\": it is negative; write it without the sign, or 0 for one run and "
-                                        "no more", shown);
+        return fail(err, SLUICE_EINVAL,
+                    "period \"%s\": it is negative; write it without the sign, or 0 for one run and no more", shown);
     if (d.s == 0 && d.us > 0)
-        return fail(err, SLUICE_EINVAL, "period \"%s\": it is below a second; write PT1S or more, or 0 for one run and "
-                                        "no more", shown);
+        return fail(err, SLUICE_EINVAL,
+                    "period \"%s\": it is below a second; write PT1S or more, or 0 for one run and no more", shown);
     return take_seconds(shown, d.s, ret, err);
 }
 
@@ -50,8 +50,9 @@ static int
 take_threshold(double threshold_mb, struct session_schedule *ret, struct sluice_error *err)
 {
     if (!(threshold_mb >= 0) || threshold_mb > (double)(WIRE_NUMBER_MAX / 2) / mb)
-        return fail(err, SLUICE_EINVAL, "threshold %g MB: write a number of MB (10^6 bytes) from 0, which holds always, "
-                                        "to 4e12", threshold_mb);
+        return fail(err, SLUICE_EINVAL,
+                    "threshold %g MB: write a number of MB (10^6 bytes) from 0, which holds always, to 4e12",
+                    threshold_mb);
     ret->has_threshold = true;
     ret->threshold = (uint64_t)(threshold_mb * mb);
     if (ret->threshold > 0 && ret->threshold < UINT64_C(1) << 52) /* beyond, a byte more is the same number */
@@ -97,9 +98,10 @@ read_unit(double n, enum sluice_unit unit, struct session_schedule *ret, struct 
                     (int)unit);
     ms = n * seconds_in[unit] * 1000;
     if (!(ms >= 0) || (ms > 0 && ms < 1000) || ms > (double)WIRE_PERIOD_MS_MAX)
-        return fail(err, SLUICE_EINVAL, "period of %g units, %g s: write at least one second and at most %lld days, or 0 "
-                                        "for one run and no more", n, ms / 1000,
-                    (long long)(WIRE_PERIOD_MS_MAX / 1000 / 86400));
+        return fail(err, SLUICE_EINVAL,
+                    "period of %g units, %g s: write at least one second and at most %lld days, or 0 for one run and "
+                    "no more",
+                    n, ms / 1000, (long long)(WIRE_PERIOD_MS_MAX / 1000 / 86400));
     *ret = (struct session_schedule){.kind = ms > 0 ? WIRE_S_PERIOD : WIRE_S_TERMINATE, .period_ms = (uint64_t)ms};
     return 0;
 }
@@ -126,7 +128,7 @@ call(struct sluice *s, struct sluice_run *run, sluice_run_fn fn, void *ctx)
 static int
 run_by(struct sluice *s, const struct session_schedule *schedule, sluice_run_fn fn, void *ctx, struct sluice_error *err)
 {
-    enum sluice_outcome outcome;
+    enum sluice_outcome outcome = SLUICE_RUN_OK;
     struct sluice_run run;
     int rc;
 

@@ -322,8 +322,8 @@ session_next_output(struct session *s, int64_t now_us, struct session_output *re
         ping_output(s, now_us, ret);
         return true;
     }
-    return session_run_output(s, ret) || session_state_output(s, now_us, ret) || health_output(s, ret) || log_output(s, ret) ||
-           session_queue_output(s, ret);
+    return session_run_output(s, ret) || session_state_output(s, now_us, ret) || health_output(s, ret) ||
+           log_output(s, ret) || session_queue_output(s, ret);
 }
 
 void

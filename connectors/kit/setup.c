@@ -74,8 +74,10 @@ take_level(const char *text, enum sluice_level *ret)
     static const struct {
         const char       *word;
         enum sluice_level level;
-    } levels[] = {{"error", SLUICE_ERROR}, {"warn", SLUICE_WARN}, {"warning", SLUICE_WARN}, {"info", SLUICE_INFO},
-                  {"debug", SLUICE_DEBUG}};
+    } levels[] = {
+        {"error", SLUICE_ERROR}, {"warn", SLUICE_WARN},
+        {"warning", SLUICE_WARN},
+        {"info", SLUICE_INFO}, {"debug", SLUICE_DEBUG}};
 
     for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
         if (strcasecmp(text, levels[i].word) == 0) {
@@ -90,8 +92,8 @@ refuse(const char *place, const char *text, const char *write, struct err *err)
 {
     char shown[SHOWN_MAX];
 
-    return err_set(err, ERR_CONFIG, 0, "%s: \"%s\": write %s", place, text_show(text, strlen(text), shown, sizeof(shown)),
-                   write);
+    text_show(text, strlen(text), shown, sizeof(shown));
+    return err_set(err, ERR_CONFIG, 0, "%s: \"%s\": write %s", place, shown, write);
 }
 
 /* What the library would refuse too, but here with its place; and zero, which is Run & Terminate. */

@@ -1,6 +1,6 @@
 /* setup_file.c - the file: `connector = { id = "..."; duration_period = "P2D"; };`, read with libconfig. */
+#include <ctype.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <libconfig.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,7 +78,7 @@ trap(const char *at, bool word_before)
 static bool
 in_word(char c)
 {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-' || c == '*';
+    return isalnum((unsigned char)c) || c == '_' || c == '-' || c == '*';
 }
 
 static int
@@ -151,9 +151,10 @@ take_setting(struct setup *c, const char *path, const config_setting_t *s, struc
         return err_set(err, ERR_CONFIG, 0, "%.120s:%u: %s: write %s", path, config_setting_source_line(s), name,
                        kinds[key]);
     }
-    return err_set(err, ERR_CONFIG, 0, "%.100s:%u: connector has no \"%.30s\"; write id, endpoint, duration_period, "
-                                       "queue_threshold, run_and_terminate or log_level", path,
-                   config_setting_source_line(s), name);
+    return err_set(err, ERR_CONFIG, 0,
+                   "%.100s:%u: connector has no \"%.30s\"; write id, endpoint, duration_period, queue_threshold, "
+                   "run_and_terminate or log_level",
+                   path, config_setting_source_line(s), name);
 }
 
 static int
@@ -162,8 +163,8 @@ take_group(struct setup *c, const char *path, const config_t *file, struct err *
     const config_setting_t *group = config_lookup(file, "connector");
 
     if (group == NULL || config_setting_type(group) != CONFIG_TYPE_GROUP)
-        return err_set(err, ERR_CONFIG, 0, "%.120s: there is no group \"connector\"; write connector = { id = \"...\"; };",
-                       path);
+        return err_set(err, ERR_CONFIG, 0,
+                       "%.120s: there is no group \"connector\"; write connector = { id = \"...\"; };", path);
     for (int i = 0; i < config_setting_length(group); i++)
         if (take_setting(c, path, config_setting_get_elem(group, (unsigned)i), err) != 0)
             return -1;

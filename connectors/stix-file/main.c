@@ -29,8 +29,8 @@ usage(void)
           "  --rate N/s         bundles or bytes a second, such as 100/s or 10MB/s (default: as fast as it goes)\n"
           "  --size SIZE        push made-up bodies of so many bytes instead, such as 64KiB\n"
           "  --connectors N     N connectors in this process, ID-1 to ID-N, taking turns (at most 1000)\n"
-          "  --duration-period P  stay, and run when the gateway permits it, P after the end of the last run: P2D, PT6H;\n"
-          "                     0: one run and no more, if nothing holds it\n"
+          "  --duration-period P  stay, and run when the gateway permits it, P after the end of the last run, such as\n"
+          "                     P2D or PT6H; 0: one run and no more, if nothing holds it\n"
           "  --run-and-terminate  the same as a period of 0\n"
           "  --queue-threshold MB  no run begins with so much in this connector's queue (default: the gateway's)\n"
           "  --log-level LEVEL  error, warn, info, debug (default: warn)\n"
@@ -40,12 +40,13 @@ usage(void)
           "  --help             this\n"
           "\n"
           "The environment is read too: CONNECTOR_ID, SLUICE_ENDPOINT, CONNECTOR_DURATION_PERIOD,\n"
-          "CONNECTOR_RUN_AND_TERMINATE, CONNECTOR_QUEUE_THRESHOLD, CONNECTOR_LOG_LEVEL.  Arguments outrank it, and it\n"
-          "outranks the file; what is empty counts as not set.\n"
+          "CONNECTOR_RUN_AND_TERMINATE, CONNECTOR_QUEUE_THRESHOLD, CONNECTOR_LOG_LEVEL.  Arguments outrank it,\n"
+          "and it outranks the file; what is empty counts as not set.\n"
           "\n"
           "Exit status: 0 all acked; 1 some files or bundles were not taken, each is named; 2 usage; 66 a file or\n"
           "folder is not there; 70 the system failed; 75 gateway not reached, stopped by a signal in a\n"
-          "run, or a run of a period of 0 was held; 76 another program took the id; 77 the gateway refuses this connector.\n",
+          "run, or a run of a period of 0 was held; 76 another program took the id; 77 the gateway\n"
+          "refuses this connector.\n",
           stdout);
 }
 
@@ -104,7 +105,7 @@ take_option(int c, const char *text, struct file_options *opt, struct setup_args
         args->value[SETUP_PERIOD] = text;
         return 0;
     case 't':
-        args->value[SETUP_TERMINATE] = text == NULL ? "true" : text;
+        args->value[SETUP_TERMINATE] = "true";
         return 0;
     case 'q':
         args->value[SETUP_THRESHOLD] = text;
@@ -170,7 +171,7 @@ take_options(int argc, char **argv, struct file_options *opt, struct setup_args 
         {"rate", required_argument, NULL, 'R'},   {"size", required_argument, NULL, 's'},
         {"wait", required_argument, NULL, 'w'},   {"connectors", required_argument, NULL, 'n'},
         {"duration-period", required_argument, NULL, 'd'},
-        {"run-and-terminate", optional_argument, NULL, 't'},
+        {"run-and-terminate", no_argument, NULL, 't'},
         {"queue-threshold", required_argument, NULL, 'q'},
         {"log-level", required_argument, NULL, 'l'}, {"config", required_argument, NULL, 'C'},
         {"progress", no_argument, NULL, 'p'},     {"help", no_argument, NULL, 'h'},

@@ -237,9 +237,9 @@ int sluice_ready(struct sluice *s, const char *period, const struct sluice_sched
                  struct sluice_error *err);
 
 /* Take the next permit.  0: *ret is a run, under way from here until sluice_done or sluice_done_with_state.  EAGAIN:
- * none within timeout_ms; err.text says what holds it and until when.  EHELD: Run & Terminate was held; nothing is asked
- * any more, nor after its one run.  EINVAL: sluice_ready was not called, a run is under way, or the gateway refused the schedule.  EINTR,
- * EREPLACED, EREFUSED. */
+ * none within timeout_ms; err.text says what holds it and until when.  EHELD: Run & Terminate was held; nothing is
+ * asked any more, nor after its one run.  EINVAL: sluice_ready was not called, a run is under way, or the gateway
+ * refused the schedule.  EINTR, EREPLACED, EREFUSED. */
 int sluice_permit_next(struct sluice *s, struct sluice_run *ret, int timeout_ms, struct sluice_error *err);
 
 /* End the run.  Never waits: the gateway is told once everything that was pushed before is answered for, and again
@@ -292,9 +292,9 @@ struct sluice_info {
 void sluice_info(const struct sluice *s, struct sluice_info *ret);
 
 /* Wait up to timeout_ms for what is unanswered, and for the end of a run to be recorded, say bye, free everything.
- * *s is NULL afterwards.  info (may be NULL) tells what was left: info->unanswered is 0 if nothing was.  Returns 0, or EAGAIN where
- * bundles were left unanswered, or the end of a run unrecorded.  A run that was not ended, and a permit that was
- * not taken, are lost: the next is due a period later.  sluice_close of NULL does nothing. */
+ * *s is NULL afterwards.  info (may be NULL) tells what was left: info->unanswered is 0 if nothing was.  Returns 0, or
+ * EAGAIN where bundles were left unanswered, or the end of a run unrecorded.  A run that was not ended, and a permit
+ * that was not taken, are lost: the next is due a period later.  sluice_close of NULL does nothing. */
 int sluice_close(struct sluice **s, int timeout_ms, struct sluice_info *info);
 
 #if defined(__GNUC__)

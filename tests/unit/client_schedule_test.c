@@ -1,4 +1,4 @@
-/* client_schedule_test.c - schedules as a program meets them: periods, callbacks, permits, against a scripted gateway. */
+/* client_schedule_test.c - schedules as a program meets them: periods, callbacks, permits; a scripted gateway. */
 #include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
@@ -310,9 +310,15 @@ runs_by_unit(void *arg)
 static void
 units_are_as_long_as_opencti_has_them(void **state)
 {
-    static const struct { double n; enum sluice_unit unit; uint64_t ms; } rows[] = {
-        {1, SLUICE_SECONDS, 1000}, {1, SLUICE_MINUTES, 60000}, {1, SLUICE_HOURS, 3600000}, {1, SLUICE_DAYS, 86400000},
-        {1, SLUICE_WEEKS, 604800000}, {1, SLUICE_YEARS, 31536000000}, {1.5, SLUICE_HOURS, 5400000}, {0, SLUICE_DAYS, 0}};
+    static const struct {
+        double           n;
+        enum sluice_unit unit;
+        uint64_t         ms;
+    } rows[] = {
+        {1, SLUICE_SECONDS, 1000}, {1, SLUICE_MINUTES, 60000},
+        {1, SLUICE_HOURS, 3600000}, {1, SLUICE_DAYS, 86400000},
+        {1, SLUICE_WEEKS, 604800000}, {1, SLUICE_YEARS, 31536000000},
+        {1.5, SLUICE_HOURS, 5400000}, {0, SLUICE_DAYS, 0}};
     struct world *w = *state;
 
     is_in(w);

@@ -194,8 +194,10 @@ periods_that_cannot_be_are_refused_with_their_place(void **state)
 static void
 thresholds_are_plain_numbers(void **state)
 {
-    static const struct { const char *text; double mb; } good[] = {
-        {"500", 500}, {"0", 0}, {"0.5", 0.5}, {"1e3", 1000}, {"500.0", 500}};
+    static const struct {
+        const char *text;
+        double      mb;
+    } good[] = {{"500", 500}, {"0", 0}, {"0.5", 0.5}, {"1e3", 1000}, {"500.0", 500}};
     static const char *const bad[] = {"nan", "inf", "-1", "-0.5", "yes", "true", "5 MB", " 5", "5 ", "1_000", "0x10",
                                       "500MB", ".", "e5", "--5", "1e"};
     struct world *w = *state;
@@ -239,7 +241,9 @@ the_file_has_values_of_their_own_types(void **state)
 static void
 the_file_is_refused_where_it_would_be_misread(void **state)
 {
-    static const struct { const char *text, *words; } bad[] = {
+    static const struct {
+        const char *text, *words;
+    } bad[] = {
         {"connectors = { };", "no group \"connector\""},
         {"connector = 5;", "no group \"connector\""},
         {"connector = { perriod = \"P1D\"; };", "connector has no \"perriod\"; write id, endpoint"},
