@@ -70,6 +70,7 @@ schedule_look(struct core *k, struct connector *c)
         return;
     list_push(k, &k->dirty, c->number);
     if (schedule_too_early(k, s)) {
+        s->held_by = 0; /* a reason of an earlier look, before its period changed or its connection was lost */
         due_set(k, c, due_of(s));
         return;
     }
