@@ -188,12 +188,14 @@ ended(struct core *k, struct connector *c)
     run_finish(k, c, run_outcome(m->gone.outcome), m->at_us, NULL);
     if (s->row != m->row) {
         /* A row that was made while the run was still under way is stored behind this one, and says so. */
-        run_store(k, c);
+        run_store_end(k, c);
         s->ack = c->conn == m->gone.conn;
-        s->ack_row = s->row;
-    } else if (c->conn == m->gone.conn) {
-        run_answer_done(k, c);
+        s->ack_row = s->end_row;
+        return;
     }
+    s->end_stored = true;
+    if (c->conn == m->gone.conn)
+        run_answer_done(k, c);
 }
 
 void

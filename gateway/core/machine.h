@@ -41,6 +41,7 @@ struct schedule {
     bool     lost;       /* ended was lost, and may come back */
     bool     paused, run_now;
     bool     ack;        /* the end of `ended` is to be answered, when row ack_row is stored */
+    bool     end_stored; /* it is on disk that `ended` is over */
     bool     unstored;   /* the last row was not stored: again with the next ping */
     bool     in_line;
     uint8_t  run[WIRE_RUN_LEN], ended[WIRE_RUN_LEN];
@@ -48,6 +49,7 @@ struct schedule {
     uint32_t held_by;    /* why the last look did not permit it; 0: only its time has not come */
     uint32_t told;       /* what it was told last: held_by, and a bit for the time */
     uint32_t row, ack_row; /* rows are numbered, so that an old answer is known */
+    uint32_t end_row;    /* the first that says that `ended` is over */
     uint32_t heap_at;    /* its place among who is due; NONE: not there */
     uint32_t line_next;
     int64_t  period_us;
@@ -256,6 +258,7 @@ void run_declared(struct core *k, struct connector *c, const struct wire_msg *m)
 void run_lost(struct core *k, struct connector *c);
 void run_send_permit(struct core *k, const struct connector *c);
 void run_store(struct core *k, struct connector *c);
+void run_store_end(struct core *k, struct connector *c); /* the row that says that its run is over */
 void run_stored(struct core *k, uint64_t ticket, bool ok);
 void run_load(struct core *k, const struct core_row *row);
 void run_journal(struct core *k, const struct connector *c, const char *what, uint32_t reasons, const struct wire_msg *m);

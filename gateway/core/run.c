@@ -59,6 +59,14 @@ run_store(struct core *k, struct connector *c)
 }
 
 void
+run_store_end(struct core *k, struct connector *c)
+{
+    run_store(k, c);
+    c->sch.end_row = c->sch.row;
+    c->sch.end_stored = false;
+}
+
+void
 run_answer_done(struct core *k, struct connector *c)
 {
     const struct schedule *s = &c->sch;
@@ -86,6 +94,8 @@ run_stored(struct core *k, uint64_t ticket, bool ok)
         return;
     }
     /* Rows are stored in order, so a later one holds what an earlier one said. */
+    if ((uint32_t)ticket - c->sch.end_row < UINT32_MAX / 2)
+        c->sch.end_stored = true;
     if (c->sch.ack && (uint32_t)ticket - c->sch.ack_row < UINT32_MAX / 2) {
         c->sch.ack = false;
         run_answer_done(k, c);
@@ -120,7 +130,7 @@ run_load(struct core *k, const struct core_row *row)
     s->paused = row->paused;
     s->period_us = row->period_us;
     s->last_run_us = row->last_run_us;
-    s->ended_known = row->has_ended;
+    s->ended_known = s->end_stored = row->has_ended;
     memcpy(s->ended, row->ended, sizeof(s->ended));
     /* The wall clock may have jumped while we were away: never longer than a period, and never before now. */
     left = row->next_run_us - (k->now_us + k->wall_us);
@@ -190,7 +200,7 @@ static void
 end(struct core *k, struct connector *c, const char *what, const struct wire_msg *m)
 {
     run_finish(k, c, what, k->now_us, m);
-    run_store(k, c);
+    run_store_end(k, c);
 }
 
 const char *
@@ -224,12 +234,12 @@ run_done(struct core *k, struct connector *c, const struct wire_msg *m)
         s->lost = false;
         s->running = true;
         end(k, c, run_outcome(m->outcome), m);
-    } else if (!s->ack) {
+    } else if (s->end_stored) {
         run_answer_done(k, c); /* its end is on disk, but the answer was lost */
         return;
     }
     s->ack = true;
-    s->ack_row = s->row;
+    s->ack_row = s->end_row;
 }
 
 /* --- what a connector declares --- */
