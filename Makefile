@@ -271,6 +271,19 @@ $(call unit,stixfile_test,tests/unit/sluice_double.c $(FILE_SRC),config)
 
 # Simulation, offline: $(call sim,NAME,MORE SOURCES,LIBRARIES)
 $(call sim,spine_sim,tests/sim/heap.c tests/sim/world.c $(CORE_SRC) $(SESSION_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
+FLEET_SRC := \
+    tests/sim/fleet.c \
+    tests/sim/fleet_acts.c \
+    tests/sim/fleet_gateway.c \
+    tests/sim/fleet_net.c \
+    tests/sim/fleet_program.c \
+    tests/sim/fleet_rules.c \
+    tests/sim/fleet_runs.c \
+    tests/sim/fleet_trace.c \
+    tests/sim/fleet_truth.c \
+    tests/sim/heap.c \
+    tests/sim/script.c
+$(call sim,schedule_sim,$(FLEET_SRC) $(CORE_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
 
 # Tests against a private RabbitMQ: $(call system,NAME,MORE SOURCES,LIBRARIES)
 WORLD_SRC := \
