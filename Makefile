@@ -124,6 +124,7 @@ CLIENT_SRC := \
 # The daemon.
 CORE_SRC := \
     gateway/core/check.c \
+    gateway/core/check_schedule.c \
     gateway/core/commit.c \
     gateway/core/core.c \
     gateway/core/credit.c \

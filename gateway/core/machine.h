@@ -277,6 +277,9 @@ void commit_refused(struct connector *c, uint64_t seq);   /* the connector has s
 void commit_drop(struct core *k, struct connector *c);    /* what waits is forgotten: a hello, or no connection */
 void commit_new_epoch(struct core *k, struct connector *c);
 
+/* check_schedule.c: the part of core_check that is about schedules */
+const char *check_schedule(const struct core *k);
+
 /* credit.c: who may push how much */
 void credit_reset(struct core *k, struct connector *c);
 void credit_want(struct core *k, struct connector *c, uint64_t want, uint64_t head);
