@@ -80,8 +80,8 @@ print_figures(uint64_t seeds, const struct fleet_figures *f, double cpu_s)
     const double days = (double)f->connector_us / 86400e6;
 
     print_message("%llu fleets, %.1f days, %.1f connector days: %llu permits (%.1f a connector day), %llu runs, "
-                  "%llu of them failed, %llu lost, %llu adopted, %llu superseded; %llu holds, %llu periods skipped; waits p50 "
-                  "%.3f s, p99 %.1f s\n",
+                  "%llu of them failed, %llu lost, %llu adopted, %llu superseded; %llu holds, %llu periods skipped; "
+                  "waits p50 %.3f s, p99 %.1f s\n",
                   (unsigned long long)seeds, (double)f->simulated_us / 86400e6, days, (unsigned long long)f->permits,
                   days > 0 ? (double)f->permits / days : 0, (unsigned long long)f->runs, (unsigned long long)f->failed,
                   (unsigned long long)f->lost, (unsigned long long)f->adopted, (unsigned long long)f->superseded,
