@@ -54,7 +54,7 @@ struct desk_runs {
     char     words[SESSION_TEXT_MAX];
     bool     asked;          /* the program wants permits */
     enum wire_schedule kind;
-    uint64_t asks, dones;    /* what was put on the desk; seen.ask and seen.dones follow */
+    uint64_t asks;           /* schedules that were put on the desk; seen.ask follows */
     uint64_t taken;          /* permits that the program took; seen.permits leads */
     bool     in_run;         /* from taking one until its end is told */
     uint8_t  id[WIRE_RUN_LEN];

@@ -65,7 +65,6 @@ tell_end_locked(struct desk *d, const uint8_t run[WIRE_RUN_LEN], enum sluice_out
     free(d->end.text);
     d->end = (struct desk_end){.told = true, .outcome = (enum wire_outcome)outcome, .text = text};
     memcpy(d->end.run, run, sizeof(d->end.run));
-    d->runs.dones++;
 }
 
 static void
@@ -89,9 +88,10 @@ run_ending_locked(const struct desk *d)
 {
     const struct desk_runs *r = &d->runs;
 
+    /* What was seen of the run that was taken is older than its end, or tells of it. */
     if (r->in_run || r->taken == 0)
         return false;
-    return r->seen.dones != r->dones || (r->seen.permits == r->taken && r->seen.step != SESSION_RUN_NONE);
+    return r->seen.permits == r->taken && r->seen.step != SESSION_RUN_NONE;
 }
 
 int

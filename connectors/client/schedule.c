@@ -55,8 +55,7 @@ take_threshold(double threshold_mb, struct session_schedule *ret, struct sluice_
                     threshold_mb);
     ret->has_threshold = true;
     ret->threshold = (uint64_t)(threshold_mb * mb);
-    if (ret->threshold > 0 && ret->threshold < UINT64_C(1) << 52) /* beyond, a byte more is the same number */
-        ret->threshold--;
+    /* Rounding can only have made it too small; beyond 2^52 a byte more is the same number. */
     while (ret->threshold < UINT64_C(1) << 52 && (double)ret->threshold / mb < threshold_mb)
         ret->threshold++;
     return 0;

@@ -85,7 +85,6 @@ struct session_run {
     uint8_t  id[WIRE_RUN_LEN];
     uint64_t permits;  /* runs that began */
     uint64_t ask;      /* of the last session_ready */
-    uint64_t dones;    /* calls of session_done */
     uint64_t changes;  /* grows with every change of this struct that the gateway made */
     bool     answered; /* the last session_ready: the gateway has said permit or hold, or refused the schedule */
     bool     refused;  /* the schedule; it is not asked with any more */

@@ -150,6 +150,7 @@ bool session_state_output(struct session *s, int64_t now_us, struct session_outp
 void session_state_receive(struct session *s, const struct wire_msg *msg, const void *body, size_t len);
 void session_state_error(struct session *s, const struct wire_msg *msg, int64_t now_us);
 void session_state_free(struct state_op *op);
+bool session_state_ends_run(const struct session *s); /* is the answer of a set awaited that was to end a run? */
 
 /* session_run.c */
 void session_run_welcomed(struct session *s);

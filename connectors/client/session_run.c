@@ -69,8 +69,6 @@ session_done(struct session *s, const uint8_t run[WIRE_RUN_LEN], enum wire_outco
 {
     struct run_part *r = &s->run;
 
-    r->run.dones++;
-    r->run.changes++;
     if (r->run.step == SESSION_RUN_NONE || !same(r, run))
         return;
     if (r->run.step == SESSION_RUN_OVER) {
@@ -285,8 +283,8 @@ session_run_error(struct session *s, const struct wire_msg *msg)
         refuse_schedule(s);
         return true;
     }
-    /* Of a set of the state that ends the run it is the state's to say. */
-    if (msg->code != WIRE_R_NO_RUN || r->with_state)
+    /* Of a set of the state that ends a run, perhaps one before this, it is the state's to say. */
+    if (msg->code != WIRE_R_NO_RUN || session_state_ends_run(s))
         return false;
     if (r->run.step == SESSION_RUN_ENDING)
         recorded(s);

@@ -336,6 +336,12 @@ session_state_receive(struct session *s, const struct wire_msg *msg, const void 
         done(s, ERR_NONE, msg->version, "");
 }
 
+bool
+session_state_ends_run(const struct session *s)
+{
+    return s->state.commit.ends && (s->state.step == STATE_PUT || s->state.step == STATE_SAID);
+}
+
 static void
 stale(struct session *s, const struct wire_msg *msg)
 {

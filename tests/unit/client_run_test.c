@@ -711,6 +711,42 @@ a_state_with_the_end_of_a_run_that_is_not_current_is_not_set(void **state)
 }
 
 static void
+the_late_answer_for_a_run_that_is_over_does_not_touch_the_next(void **state)
+{
+    struct world *w = *state;
+
+    has_run(w, A);
+    commits(w, "cursor", 3, A);
+    sends(w, WIRE_STATE);
+    supersedes(w);
+    session_done(w->s, A, WIRE_OUT_OK, NULL);
+    sends(w, WIRE_READY);
+    permits(w, B);
+    errs(w, WIRE_R_NO_RUN, 0);
+    assert_int_equal(result(w).why, WIRE_R_NO_RUN);
+    assert_int_equal(run_of(w).step, SESSION_RUN_UNDER_WAY);
+    names(pings(w), B);
+}
+
+static void
+a_state_that_was_set_without_asking_counts_refusals_in(void **state)
+{
+    struct world *w = *state;
+    void *bytes = strdup("x");
+
+    is_welcomed(w, 1);
+    pushes(w);
+    answers(w, 1, WIRE_NACK);
+    sends(w, WIRE_PING);
+    assert_true(session_state_set(w->s, &bytes, 1, 0));
+    sends(w, WIRE_STATE);
+    saves(w, 1);
+    assert_int_equal(result(w).code, ERR_NONE);
+    commits(w, "cursor", 1, NULL);
+    sends(w, WIRE_STATE);
+}
+
+static void
 done_waits_for_a_set_that_nobody_waits_for_any_more(void **state)
 {
     struct world *w = *state;
@@ -778,6 +814,8 @@ main(void)
         T(a_lost_hold_after_saved_is_brought_by_done),
         T(after_any_error_but_no_run_the_run_goes_on),
         T(a_state_with_the_end_of_a_run_that_is_not_current_is_not_set),
+        T(the_late_answer_for_a_run_that_is_over_does_not_touch_the_next),
+        T(a_state_that_was_set_without_asking_counts_refusals_in),
         T(done_waits_for_a_set_that_nobody_waits_for_any_more),
         T(a_set_that_was_given_up_unsent_leaves_the_end_to_done),
     };

@@ -41,6 +41,7 @@ struct world {
     int     (*within)(struct world *w, struct sluice_run *run); /* what the first call does; NULL: nothing */
     atomic_int within_rc;
     atomic_int calls;
+    atomic_bool back; /* the schedule returned */
 };
 
 static int
@@ -152,6 +153,7 @@ runs(void *arg)
     struct world *w = arg;
 
     w->rc = sluice_schedule_iso(w->s, w->period, callback, w, &w->opt, &w->why);
+    atomic_store(&w->back, true);
     return NULL;
 }
 
@@ -532,6 +534,7 @@ run_and_terminate_runs_once_and_returns_when_the_end_is_recorded(void **state)
     permits(w, A);
     hears_done(w, A, WIRE_OUT_OK);
     assert_false(gateway_hears_within(&w->g, 50));
+    assert_false(atomic_load(&w->back));
     holds(w, 0, A);
     returned(w, 0, 1);
     assert_int_equal(sluice_close(&w->s, SECONDS_10, NULL), 0);
@@ -685,6 +688,7 @@ an_interrupt_in_a_run_lets_it_end_and_waits_for_its_record(void **state)
     permits(w, A);
     hears_done(w, A, WIRE_OUT_OK);
     assert_false(gateway_hears_within(&w->g, 50));
+    assert_false(atomic_load(&w->back));
     holds(w, 0, A);
     returned(w, SLUICE_EINTR, 1);
 }
@@ -735,6 +739,52 @@ a_program_with_a_loop_takes_permits_by_itself(void **state)
     hears_done(w, A, WIRE_OUT_OK);
     assert_int_equal(sluice_close(&w->s, 0, &info), SLUICE_EAGAIN);
     assert_true(info.ending);
+}
+
+static void
+a_run_that_is_superseded_before_it_is_taken_is_passed_over(void **state)
+{
+    struct sluice_info info;
+    struct sluice_run run;
+    struct world *w = *state;
+
+    is_in(w);
+    assert_int_equal(sluice_ready(w->s, "PT1H", NULL, NULL), 0);
+    gateway_hears(&w->g, WIRE_READY);
+    permits(w, A);
+    supersedes(w);
+    gateway_credits(&w->g, 1);
+    gateway_says(&w->g, &(struct wire_msg){.type = WIRE_HOLD, .has = BIT(WIRE_F_REASONS), .reasons = WIRE_HOLD_SHARE},
+                 NULL, 0);
+    do { /* by the hold we know that all before it was seen */
+        usleep(1000);
+        sluice_info(w->s, &info);
+    } while (strcmp(info.hold, "share") != 0);
+    assert_int_equal(sluice_permit_next(w->s, &run, 50, &w->err), SLUICE_EAGAIN);
+    gateway_hears(&w->g, WIRE_READY);
+    permits(w, B);
+    assert_int_equal(sluice_permit_next(w->s, &run, SECONDS_10, &w->err), 0);
+    assert_memory_equal(run.id, B, sizeof(run.id));
+}
+
+static void
+an_answer_to_another_schedule_is_none_to_this_one(void **state)
+{
+    struct sluice_run run;
+    struct world *w = *state;
+
+    is_in(w);
+    assert_int_equal(sluice_ready(w->s, "PT1H", NULL, NULL), 0);
+    gateway_hears(&w->g, WIRE_READY);
+    holds(w, WIRE_HOLD_QUEUE, NULL);
+    do {
+        assert_int_equal(sluice_permit_next(w->s, &run, 10, &w->err), SLUICE_EAGAIN);
+    } while (strstr(w->err.text, "held by queue") == NULL);
+    assert_int_equal(sluice_ready(w->s, "0", NULL, NULL), 0);
+    assert_int_equal(sluice_permit_next(w->s, &run, 50, &w->err), SLUICE_EAGAIN); /* and not EHELD */
+    gateway_hears(&w->g, WIRE_READY);
+    holds(w, WIRE_HOLD_QUEUE, NULL);
+    assert_int_equal(sluice_permit_next(w->s, &run, SECONDS_10, &w->err), SLUICE_EHELD);
 }
 
 static void
@@ -897,6 +947,8 @@ main(void)
         T(an_interrupt_in_a_run_lets_it_end_and_waits_for_its_record),
         T(an_interrupt_before_the_call_ends_it_at_once),
         T(a_program_with_a_loop_takes_permits_by_itself),
+        T(a_run_that_is_superseded_before_it_is_taken_is_passed_over),
+        T(an_answer_to_another_schedule_is_none_to_this_one),
         T(close_waits_for_the_end_to_be_recorded),
         T(ends_that_cannot_be_are_refused_and_the_run_goes_on),
         T(state_and_end_are_one_and_no_done_follows),
