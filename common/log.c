@@ -80,7 +80,7 @@ put_char(struct line *l, const char *at, size_t len)
     char escaped[TEXT_ESCAPE_MAX];
     size_t used;
 
-    const size_t n = (l->json ? text_json : text_escape)(at, len, &used, escaped);
+    const size_t n = l->json ? text_json(at, len, &used, escaped) : text_escape(at, len, &used, escaped);
     put(l, escaped, n);
     return used;
 }

@@ -93,7 +93,8 @@ schedules_row(struct loop *l, const struct core_effect *e)
     keep_row(&e->u.store.row, &row);
     if (state_row(l->state, &row, e->u.store.ticket, &err) == 0)
         return;
-    log_event(l->log, LOG_ERROR, "schedule_not_stored", LOG_STR("connector", row.connector), LOG_STR("error", err.text));
+    log_event(l->log, LOG_ERROR, "schedule_not_stored", LOG_STR("connector", row.connector),
+              LOG_STR("error", err.text));
     effects_later(l, &failed);
 }
 

@@ -258,7 +258,7 @@ states_fail(struct states *s, uint64_t ticket, enum wire_reason reason, uint64_t
     if (w == NULL)
         return;
     if (reason == WIRE_R_UNDELIVERED)
-        send_error(s, w->conn, reason, "a bundle before this state was refused: push it again, then set the state after it",
+        send_error(s, w->conn, reason, "a bundle before this state was refused: push it again, then set it after that",
                    seq);
     else if (reason == WIRE_R_NO_RUN)
         send_error(s, w->conn, reason, "this run is not the current one: nothing was ended, and no state set", 0);
@@ -282,7 +282,8 @@ static void
 upload_end(struct upload *u)
 {
     free(u->bytes);
-    *u = (struct upload){0};
+    u->bytes = NULL;
+    u->conn = u->have = 0;
 }
 
 static struct upload *

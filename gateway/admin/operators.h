@@ -49,7 +49,8 @@ int64_t operators_due(const struct operators *o);
 /* Take requests and go on with answers: at most one piece for each connection. */
 void operators_turn(struct operators *o, int64_t now_us);
 
-/* The state of the connector of this ticket is empty, on disk, with this version; or the disk failed, and text says how. */
+/* The state of the connector of this ticket is empty, on disk, with this version; or the disk failed, and text says
+ * how. */
 void operators_cleared(struct operators *o, uint64_t ticket, bool ok, uint64_t version, const char *text);
 
 /* End connections, remove the socket, free.  NULL does nothing. */

@@ -53,9 +53,11 @@ check_keys(json_t *root, struct err *err)
 {
     char shown[SHOWN_MAX];
     const char *key;
-    json_t *value;
 
-    json_object_foreach(root, key, value) {
+    for (void *i = json_object_iter(root); i != NULL; i = json_object_iter_next(root, i)) {
+        const json_t *value = json_object_iter_value(i);
+
+        key = json_object_iter_key(i);
         text_show(key, strlen(key), shown, sizeof(shown));
         if (strcmp(key, "do") != 0 && strcmp(key, "connector") != 0)
             return err_set(err, ERR_PROTO, 0, "there is no key \"%s\": write do and connector", shown);
@@ -71,8 +73,8 @@ take_connector(const struct row *row, const char *id, struct request *ret, struc
     char shown[SHOWN_MAX];
 
     if (id == NULL && row->needs)
-        return err_set(err, ERR_PROTO, 0, "%s needs a connector: write {\"do\":\"%s\",\"connector\":\"...\"}", row->name,
-                       row->name);
+        return err_set(err, ERR_PROTO, 0, "%s needs a connector: write {\"do\":\"%s\",\"connector\":\"...\"}",
+                       row->name, row->name);
     if (id != NULL && !row->takes)
         return err_set(err, ERR_PROTO, 0, "%s is for the whole gateway: leave connector out, or pause one", row->name);
     if (id == NULL)

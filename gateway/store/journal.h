@@ -1,10 +1,10 @@
 /* journal.h - decisions, written down: one line of JSON each, in journal.log beside the state.
  *
- * A thread of its own writes, so that who decides never waits for a disk.  Nothing is flushed but at the end: the journal is
- * for people, and what must survive a power cut is in the state.  A line is whole or not there: what a crash cut off is
- * ended by the next one.
- * Bounds: the files stay within their limit together, by one rotation to journal.log.1; lines that wait to be written have
- * at most JOURNAL_WAITING_MAX bytes.  What finds no place there, or on the disk, is left out and counted. */
+ * A thread of its own writes, so that who decides never waits for a disk.  Nothing is flushed but at the end: the
+ * journal is for people, and what must survive a power cut is in the state.  A line is whole or not there: what a
+ * crash cut off is ended by the next one.
+ * Bounds: the files stay within their limit together, by one rotation to journal.log.1; lines that wait to be written
+ * have at most JOURNAL_WAITING_MAX bytes.  What finds no place there, or on the disk, is left out and counted. */
 #ifndef JOURNAL_H
 #define JOURNAL_H
 

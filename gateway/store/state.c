@@ -181,7 +181,8 @@ refuse(struct state *st, const struct request *r, const struct err *why)
 {
     struct state_answer a = {.kind = after[r->kind].failed, .ticket = r->ticket, .text = strdup(why->text)};
 
-    log_event(st->log, LOG_ERROR, after[r->kind].event, LOG_STR("connector", r->connector), LOG_STR("error", why->text));
+    log_event(st->log, LOG_ERROR, after[r->kind].event, LOG_STR("connector", r->connector),
+              LOG_STR("error", why->text));
     if (r->kind == REQUEST_MARK)
         free(a.text);
     else

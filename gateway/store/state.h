@@ -80,8 +80,8 @@ int state_set_with_row(struct state *st, const char *connector, void **bytes, si
 /* Keep this row (copied): STATE_ROW_STORED, or STATE_ROW_FAILED. */
 int state_row(struct state *st, const struct state_row *row, uint64_t ticket, struct err *err);
 
-/* Make the state of a connector empty, whatever its version, which becomes the next one: so that who still holds the old
- * one cannot bring it back.  STATE_CLEARED, or STATE_CLEAR_FAILED. */
+/* Make the state of a connector empty, whatever its version, which becomes the next one: so that who still holds the
+ * old one cannot bring it back.  STATE_CLEARED, or STATE_CLEAR_FAILED. */
 int state_clear(struct state *st, const char *connector, uint64_t ticket, struct err *err);
 
 /* Write n marks (copied).  Not answered: a lost mark costs duplicates only; a failure is logged. */

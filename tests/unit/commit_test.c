@@ -1,5 +1,5 @@
-/* commit_test.c - rule 9 of the protocol: a state waits for its bundles, fails with those that were refused, and may end a
- * run, which has ended when both are on the disk. */
+/* commit_test.c - rule 9 of the protocol: a state waits for its bundles, fails with those that were refused, and may
+ * end a run, which has ended when both are on the disk. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

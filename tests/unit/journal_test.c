@@ -1,4 +1,5 @@
-/* journal_test.c - the journal's promises: whole lines of JSON, in order, within the limit, and what is missing counted. */
+/* journal_test.c - the journal's promises: whole lines of JSON, in order, within the limit, and what is missing is
+ * counted. */
 #include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>

@@ -20,7 +20,7 @@
 #include "admin/operators.h"
 #include "err.h"
 
-enum { PATH = 96, NOBODY = 65534, MANY = 5000, SECOND = 1000000, MIB = 1024 * 1024 };
+enum { PATH = 96, NOBODY = 65534, MANY = 5000, SECOND = 1000000, MIB = 1024 * 1024, ANSWER_MAX = 4 * MIB };
 
 struct world {
     char              dir[64], path[PATH];
@@ -57,9 +57,7 @@ act(void *ctx, const struct operators_act *a)
     const struct core_event e = {.kind = CORE_OPERATOR, .u.operator = {a->connector, a->action}};
 
     w->act = *a;
-    w->whom[0] = '\0';
-    if (a->connector != NULL)
-        strcpy(w->whom, a->connector);
+    snprintf(w->whom, sizeof(w->whom), "%s", a->connector == NULL ? "" : a->connector);
     w->acts++;
     if (w->refusal == NULL)
         step(w, &e);
@@ -191,10 +189,12 @@ is_over(int fd)
 static json_t *
 hear(struct world *w, int fd)
 {
-    char *line = NULL;
+    char *line = malloc(ANSWER_MAX);
     size_t n = 0;
     json_error_t why;
     json_t *answer;
+
+    assert_non_null(line);
 
     for (;;) {
         char byte;
@@ -203,9 +203,7 @@ hear(struct world *w, int fd)
         if (rc == 1 && byte == '\n')
             break;
         if (rc == 1) {
-            if (n % 65536 == 0)
-                line = realloc(line, n + 65536);
-            assert_non_null(line);
+            assert_true(n < ANSWER_MAX);
             line[n++] = byte;
             continue;
         }
@@ -216,9 +214,9 @@ hear(struct world *w, int fd)
             return NULL;
         }
     }
-    answer = json_loadb(line == NULL ? "" : line, n, JSON_REJECT_DUPLICATES, &why);
+    answer = json_loadb(line, n, JSON_REJECT_DUPLICATES, &why);
     if (answer == NULL)
-        fail_msg("%s in %.*s", why.text, (int)n, line == NULL ? "" : line);
+        fail_msg("%s in %.*s", why.text, (int)n, line);
     free(line);
     return answer;
 }
@@ -606,6 +604,7 @@ a_line_without_an_end_is_refused(void **state)
 static void
 any_bytes_get_answers_and_nothing_else_happens(void **state)
 {
+    static const char letters[] = "{}[]\":,do\n\\u0 pause\x80\xC3";
     struct world *w = *state;
     uint64_t x = 88172645463325252ULL;
 
@@ -618,7 +617,7 @@ any_bytes_get_answers_and_nothing_else_happens(void **state)
             x ^= x << 13;
             x ^= x >> 7;
             x ^= x << 17;
-            bytes[i] = "{}[]\":,do\n\\u0 pause\x80\xC3"[x % 24];
+            bytes[i] = letters[x % (sizeof(letters) - 1)];
         }
         say_bytes(w, fd, bytes, sizeof(bytes));
         shutdown(fd, SHUT_WR);

@@ -232,11 +232,11 @@ of_many_rows_of_a_connector_the_last_one_stays(void **state)
         kev.last_run_us = i;
         file.last_run_us = 1000 - i;
         assert_int_equal(state_row(w->state, &kev, (uint64_t)i, &w->err), 0);
-        assert_int_equal(state_row(w->state, &file, (uint64_t)(1000 + i), &w->err), 0);
+        assert_int_equal(state_row(w->state, &file, 1000 + (uint64_t)i, &w->err), 0);
     }
     for (int i = 1; i <= 200; i++) {
         assert_answer(w, STATE_ROW_STORED, (uint64_t)i);
-        assert_answer(w, STATE_ROW_STORED, (uint64_t)(1000 + i));
+        assert_answer(w, STATE_ROW_STORED, 1000 + (uint64_t)i);
     }
     open_again(w);
     assert_int_equal(w->n_rows, 2);
