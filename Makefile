@@ -41,6 +41,7 @@ LIB_math     := -lm
 LIB_cmocka   := -lcmocka
 # Not libraries: what a test may make fail on demand, through its own __wrap_ functions.
 LIB_no_memory  := -Wl,--wrap=calloc -Wl,--wrap=reallocarray
+LIB_no_heap    := -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc -Wl,--wrap=strndup
 LIB_no_eventfd := -Wl,--wrap=eventfd
 LIB_resolver   := -Wl,--wrap=getaddrinfo
 LIB_sluice    = $(B)/libsluice.a -lzmq $(LIB_msgpack)
@@ -252,8 +253,18 @@ $(call unit,window_test,gateway/broker/window.c common/err.c common/text.c)
 $(call unit,wire_test,common/text.c $(WIRE_SRC),msgpack)
 CORE_WORLD := tests/unit/core_world.c $(CORE_SRC) common/err.c common/text.c $(WIRE_SRC)
 $(call unit,core_session_test,$(CORE_WORLD),msgpack)
+$(call unit,core_expect_test,$(CORE_WORLD),msgpack)
 $(call unit,core_run_test,$(CORE_WORLD),msgpack)
+$(call unit,core_takeover_test,$(CORE_WORLD),msgpack)
 $(call unit,core_custody_test,$(CORE_WORLD),msgpack)
+$(call unit,core_verdict_test,$(CORE_WORLD),msgpack)
+$(call unit,core_posting_test,$(CORE_WORLD),msgpack)
+$(call unit,core_credit_test,$(CORE_WORLD),msgpack)
+$(call unit,core_memory_test,$(CORE_WORLD),msgpack no_heap)
+$(call unit,bodies_test,gateway/bodies.c common/err.c common/text.c,no_heap)
+$(call unit,targets_test,gateway/targets.c common/err.c common/text.c)
+$(call unit,router_test,gateway/doors/router.c common/clock.c common/err.c common/text.c,zmq)
+$(call unit,plan_test,gateway/plan.c gateway/targets.c $(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
 $(call unit,commit_test,$(CORE_WORLD),msgpack)
 $(call unit,settings_test,$(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
 $(call unit,state_test,$(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c,sqlite3)
@@ -339,7 +350,9 @@ $(call bench,wire,common/text.c $(WIRE_SRC),msgpack)
 # --- The usual targets ------------------------------------------------------------------------------------------------
 LIBRARY := $(B)/libsluice.a $(B)/libsluice.so
 
+# With a recipe there is no word of nothing to be done.
 all: $(GATEWAY) $(LIBRARY) $(CONNECTORS)
+	@:
 .DEFAULT_GOAL := all
 
 $(B)/obj/%.o: %.c Makefile $(PROBED)
@@ -384,13 +397,18 @@ test:
 	@$(MAKE) --no-print-directory test-run
 
 tests: $(UNIT) $(SIM) $(SYSTEM)
+	@:
 test-run: all tests
 	@$(RUN_TESTS) $(UNIT) $(SIM) $(SYSTEM) $(SYSTEM_SCRIPTS)
 
+# By the environment, so that any name may be a FEED; PWD is where the user stands, also with `make -C`.
+demo: export ONCE := $(ONCE)
+demo: export FEED := $(FEED)
+demo: export DEMO_FROM := $(PWD)
 demo:
 	@packaging/deps
 	@$(MAKE) --no-print-directory -j$(JOBS) all
-	@SLUICE_BUILD='$(abspath $(B))' ONCE='$(ONCE)' FEED='$(FEED)' packaging/demo
+	@SLUICE_BUILD='$(abspath $(B))' packaging/demo
 
 deps:
 	@packaging/deps
@@ -403,15 +421,17 @@ sim: $(SIM)
 	@$(RUN_TESTS) $^
 
 # --- The same truth, looked at harder ---------------------------------------------------------------------------------
+# The simulation is many worlds from as many seeds (SEEDS): sanitizers see a part of them, the thread sanitizer, for
+# which it has nothing but its time, a few.
 asan:
-	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1 \
+	@SEEDS=$(or $(SEEDS),300) ASAN_OPTIONS=detect_stack_use_after_return=1:allocator_may_return_null=1 \
 	 UBSAN_OPTIONS=print_stacktrace=1 \
 	 $(MAKE) --no-print-directory -j$(JOBS) B=build/asan HARDEN=0 LDFLAGS= \
 	     CFLAGS='-g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all' check
 
 # libzmq is not instrumented: tests/tsan.supp says what that hides.
 tsan:
-	@TSAN_OPTIONS='suppressions=$(CURDIR)/tests/tsan.supp halt_on_error=0 second_deadlock_stack=1' \
+	@SEEDS=$(or $(SEEDS),20) TSAN_OPTIONS='suppressions=$(CURDIR)/tests/tsan.supp halt_on_error=0 second_deadlock_stack=1' \
 	 $(MAKE) --no-print-directory -j$(JOBS) B=build/tsan HARDEN=0 LDFLAGS= \
 	     CFLAGS='-g -O1 -fno-omit-frame-pointer -fsanitize=thread' check
 
@@ -478,9 +498,9 @@ install: all
 	install -m 644 $(B)/libsluice.a $(DESTDIR)$(PREFIX)/lib
 	install -m 755 $(B)/libsluice.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib
 	ln -sf libsluice.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libsluice.so
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' packaging/sluice.pc.in \
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@MSGPACK@|$(LIB_msgpack)|' packaging/sluice.pc.in \
 	    >$(DESTDIR)$(PREFIX)/lib/pkgconfig/sluice.pc
-	install -m 644 README.md LICENSE $(wildcard packaging/sluice.cfg) $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/sluice
+	install -m 644 README.md ARCHITECTURE.md LICENSE $(wildcard packaging/sluice.cfg) $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/sluice
 
 clean:
 	rm -rf $(B)

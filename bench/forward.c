@@ -3,7 +3,8 @@
  * Against one private broker with a consumer that drains, each round measures in turn: direct (connectors publish
  * by themselves), through sluiced, direct again, and a bare one-thread loop.  The ratio of a round is sluiced by the
  * mean of the two directs around it; the two directs by each other are the noise of the machine.  If their
- * median differs by more than 5 %, there is no verdict.  Bundles lost or repeated: no figures at all.
+ * median differs by more than 5 %, or they scatter by more than 10 %, there is no verdict on throughput.
+ * Bundles lost or repeated: no figures at all.
  *
  * usage: forward [--quick] [--rounds N] [--case NAME] */
 #include <getopt.h>
@@ -22,7 +23,7 @@
 #include "system/world.h"
 
 enum { ROUNDS = 7, QUEUE_SETTLE_MS = 50 };
-static const double NOISE = 0.05;
+static const double NOISE = 0.05, SCATTER = 0.1;
 
 struct point {
     const char *name;
@@ -132,20 +133,22 @@ run_point(struct bench *b, const struct point *p, struct err *err)
     for (size_t i = 0; i < b->rounds; i++)
         if (one_round(b, p, each, &r, i, err) != 0)
             return -1;
-    double noise = fabs(report_median(r.noise, b->rounds) - 1);
+    double noise = fabs(report_median(r.noise, b->rounds) - 1), scatter = report_scatter(r.noise, b->rounds);
     report_add(b->report, p->name, "direct_by_direct", r.noise, b->rounds, "ratio");
-    if (noise > NOISE) {
-        printf("%s: no verdict: direct by direct differs by %.1f %%, more than %.0f %%\n", p->name, noise * 100,
-               NOISE * 100);
+    /* Processor time is the process's own, whoever else is busy: it needs no quiet machine. */
+    report_add(b->report, p->name, "cpu_us_per_bundle", r.cpu, b->rounds, "us");
+    report_add(b->report, p->name, "cpu_us_bare", r.cpu_bare, b->rounds, "us");
+    report_add(b->report, p->name, "cpu_ratio", r.cpu_ratio, b->rounds, "ratio");
+    if (noise > NOISE || scatter > SCATTER) {
+        printf("%s: no verdict: direct by direct differs by %.1f %% (at most %.0f %%) and scatters by %.1f %% (at most "
+               "%.0f %%)\n",
+               p->name, noise * 100, NOISE * 100, scatter * 100, SCATTER * 100);
         return 1;
     }
     report_add(b->report, p->name, "throughput_ratio", r.ratio, b->rounds, "ratio");
     report_add(b->report, p->name, "throughput", r.sluice, b->rounds, "bundles/s");
     report_add(b->report, p->name, "throughput_direct", r.direct, b->rounds, "bundles/s");
     report_add(b->report, p->name, "throughput_bare", r.bare, b->rounds, "bundles/s");
-    report_add(b->report, p->name, "cpu_us_per_bundle", r.cpu, b->rounds, "us");
-    report_add(b->report, p->name, "cpu_us_bare", r.cpu_bare, b->rounds, "us");
-    report_add(b->report, p->name, "cpu_ratio", r.cpu_ratio, b->rounds, "ratio");
     return 0;
 }
 

@@ -1,6 +1,7 @@
 #include "report.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +53,17 @@ report_median(const double *values, size_t n)
     double s[REPORT_ROUNDS_MAX];
     n = sorted(s, values, n);
     return n == 0 ? 0 : (s[(n - 1) / 2] + s[n / 2]) / 2;
+}
+
+double
+report_scatter(const double *values, size_t n)
+{
+    double away[REPORT_ROUNDS_MAX];
+    const double middle = report_median(values, n);
+    n = n < REPORT_ROUNDS_MAX ? n : REPORT_ROUNDS_MAX;
+    for (size_t i = 0; i < n; i++)
+        away[i] = fabs(values[i] - middle);
+    return report_median(away, n);
 }
 
 void

@@ -20,6 +20,9 @@ void report_add(struct report *r, const char *which, const char *metric, const d
 
 double report_median(const double *values, size_t n);
 
+/* How far they lie from their median: the median of the distances. */
+double report_scatter(const double *values, size_t n);
+
 /* The table, on stdout. */
 void report_print(const struct report *r);
 

@@ -1,13 +1,15 @@
 /* log.c - one line per event, written at once.
  *
  * A line is made on the stack and written by one write(2) of at most 4096 bytes, which is what a pipe takes
- * whole (PIPE_BUF), so lines of several threads do not mix.  The lock covers the table of rates only, never a write:
- * a slow reader of the log delays the thread that writes to it, and no other.  A line that the stream does
- * not take is lost: there is no better place to complain. */
+ * whole (PIPE_BUF), so lines of several threads do not mix.  Nobody waits for a reader of the log: a line that a full
+ * pipe or socket would not take at once is left out, and counted.  That it has room is asked just before the write, by
+ * one thread at a time; only another process that writes to the same pipe can fill it in between, and a stopped
+ * terminal may have room for a part of a line.  The lock of the rates is never held during a write. */
 #include "log.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -43,6 +45,8 @@ struct log {
     int             fd; /* borrowed */
     atomic_int      format;
     atomic_int      most;
+    pthread_mutex_t writing; /* from asking whether there is room until it is used */
+    atomic_ullong   untaken; /* lines that the stream did not take, and nobody was told of */
     pthread_mutex_t lock;
     struct rate     rates[RATES]; /* under lock */
 };
@@ -187,7 +191,20 @@ put_field(struct line *l, const struct log_field *f)
     return false;
 }
 
-static void
+/* Would a write of a line return at once?  What is wrong with the stream, write says better. */
+static bool
+has_room(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    int rc;
+
+    do
+        rc = poll(&p, 1, 0);
+    while (rc < 0 && errno == EINTR);
+    return rc > 0;
+}
+
+static bool
 write_all(int fd, const char *at, size_t n)
 {
     while (n > 0) {
@@ -195,13 +212,24 @@ write_all(int fd, const char *at, size_t n)
         if (done < 0 && errno == EINTR)
             continue;
         if (done <= 0)
-            return;
+            return false;
         at += done;
         n -= (size_t)done;
     }
+    return true;
 }
 
-static void
+static bool
+write_if_room(struct log *log, const char *at, size_t n)
+{
+    pthread_mutex_lock(&log->writing);
+    const bool done = has_room(log->fd) && write_all(log->fd, at, n);
+    pthread_mutex_unlock(&log->writing);
+    return done;
+}
+
+/* Returns whether the stream took it. */
+static bool
 write_line(struct log *log, enum log_level level, const char *event, const struct log_field *fields)
 {
     static const char *const names[] = {"error", "warn", "info", "debug"};
@@ -227,7 +255,30 @@ write_line(struct log *log, enum log_level level, const char *event, const struc
     if (l.json)
         l.at[l.len++] = '}';
     l.at[l.len++] = '\n';
-    write_all(log->fd, l.at, l.len);
+    return write_if_room(log, l.at, l.len);
+}
+
+/* --- what the stream did not take ------------------------------------------------------------------------------- */
+
+/* Say how many lines were not taken, as soon as one is. */
+static void
+tell_untaken(struct log *log)
+{
+    const unsigned long long lines = atomic_exchange(&log->untaken, 0);
+
+    if (lines > 0 &&
+        !write_line(log, LOG_ERROR, "log_left_out",
+                    (const struct log_field[]){LOG_STR("of", "all"), LOG_INT("lines", lines),
+                                               LOG_STR("why", "whoever reads this log did not keep up"), LOG_END}))
+        atomic_fetch_add(&log->untaken, lines);
+}
+
+static void
+write_or_count(struct log *log, enum log_level level, const char *event, const struct log_field *fields, uint64_t lines)
+{
+    tell_untaken(log);
+    if (!write_line(log, level, event, fields))
+        atomic_fetch_add(&log->untaken, lines);
 }
 
 /* --- rates --------------------------------------------------------------------------------------------------- */
@@ -236,8 +287,9 @@ write_line(struct log *log, enum log_level level, const char *event, const struc
 static void
 write_left_out(struct log *log, const struct rate *owed)
 {
-    write_line(log, owed->level, "log_left_out",
-               (const struct log_field[]){LOG_STR("of", owed->name), LOG_INT("lines", owed->left_out), LOG_END});
+    write_or_count(log, owed->level, "log_left_out",
+                   (const struct log_field[]){LOG_STR("of", owed->name), LOG_INT("lines", owed->left_out), LOG_END},
+                   owed->left_out);
 }
 
 /* The rate of this event: a known one, else a free one, else that whose window began first. */
@@ -309,6 +361,7 @@ log_new(int fd, enum log_format format, enum log_level most, struct err *err)
         return NULL;
     }
     log->fd = fd;
+    pthread_mutex_init(&log->writing, NULL);
     pthread_mutex_init(&log->lock, NULL); /* cannot fail with default attributes */
     log_set(log, format, most);
     return log;
@@ -337,7 +390,7 @@ log_fields(struct log *log, enum log_level level, const char *event, const struc
     if (owed.left_out > 0)
         write_left_out(log, &owed);
     if (allowed)
-        write_line(log, level, event, fields);
+        write_or_count(log, level, event, fields, 1);
     errno = entered;
 }
 
@@ -350,6 +403,8 @@ log_free(struct log *log)
         if (log->rates[i].left_out > 0)
             write_left_out(log, &log->rates[i]);
     }
+    tell_untaken(log);
+    pthread_mutex_destroy(&log->writing);
     pthread_mutex_destroy(&log->lock);
     free(log);
 }

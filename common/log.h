@@ -6,6 +6,8 @@
  * escaped, so that it can neither break a line nor colour a terminal, and cut at 512 bytes a value.
  * Repeats are rate-limited by event name: 10 lines a second each.  How many were left out is told by a line
  * log_left_out before the next line of any event, once that second is over, and at the latest by log_free.
+ * A line that whoever reads the stream leaves no room for is not waited for: it is left out, and how many is told by
+ * a line log_left_out of=all once there is room.
  * A line has at most 4096 bytes; fields that do not fit are left out whole and counted in fields_left_out.
  * Any thread; a line is one write. */
 #ifndef LOG_H

@@ -93,14 +93,11 @@ bodies_at(const struct bodies *b, uint32_t slot)
     return slot < b->n ? b->at[slot] : NULL;
 }
 
-/* The number of chunks is known once the first is there: all but the last are as long as it, if the sender
- * follows the protocol's advice; one that does not makes the list grow. */
+/* As many chunks as there are if all are as long as they may be; shorter ones make the list grow. */
 static bool
 grow(struct body *body)
 {
-    const uint64_t first = body->one.len == 0 ? 1 : body->one.len;
-    const uint64_t guess = (body->size + first - 1) / first;
-    const uint32_t cap = body->cap > 1 ? body->cap * 2 : guess < 2 ? 2 : guess > 16384 ? 16384 : (uint32_t)guess;
+    const uint32_t cap = body->cap > 1 ? body->cap * 2 : (uint32_t)(body->size / WIRE_CHUNK_MAX) + 2;
     struct chunk *fresh;
 
     if (body->chunks == &body->one) {
@@ -130,6 +127,62 @@ bodies_added(struct body *body)
 {
     body->have += body->chunks[body->n].len;
     body->n++;
+}
+
+/* A piece of memory that small chunks are copied into: what its chunk's frame holds. */
+struct piece {
+    char  *bytes;
+    size_t cap;
+};
+
+static void
+release_piece(struct chunk *c)
+{
+    struct piece p;
+
+    memcpy(&p, c->frame, sizeof(p));
+    free(p.bytes);
+}
+
+static bool
+piece_open(struct body *body)
+{
+    const uint64_t left = body->size - body->have;
+    struct piece p = {.cap = left < WIRE_CHUNK_MAX ? left : WIRE_CHUNK_MAX};
+    struct chunk *c = bodies_next(body);
+
+    p.bytes = c == NULL ? NULL : malloc(p.cap);
+    if (p.bytes == NULL)
+        return false;
+    *c = (struct chunk){.at = p.bytes, .len = 0, .release = release_piece};
+    memcpy(c->frame, &p, sizeof(p));
+    body->n++;
+    return true;
+}
+
+bool
+bodies_copy(struct body *body, const void *bytes, size_t len)
+{
+    while (len > 0) {
+        struct chunk *c = body->n == 0 ? NULL : &body->chunks[body->n - 1];
+        struct piece p = {NULL, 0};
+        size_t n;
+
+        if (c != NULL && c->release == release_piece)
+            memcpy(&p, c->frame, sizeof(p));
+        if (c == NULL || p.bytes == NULL || c->len == p.cap) {
+            if (!piece_open(body))
+                return false;
+            continue;
+        }
+        n = p.cap - c->len < len ? p.cap - c->len : len;
+        memcpy(p.bytes + c->len, bytes, n);
+        c->len += n;
+        body->have += n;
+        bytes = (const char *)bytes + n;
+        len -= n;
+    }
+    return true;
 }
 
 void

@@ -4,6 +4,7 @@
 #ifndef BODIES_H
 #define BODIES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "body.h"
@@ -15,17 +16,24 @@ struct err;
 /* Returns a new, empty table, or NULL with *err filled. */
 struct bodies *bodies_new(struct err *err);
 
-/* Bodies up to this many bytes that come in one chunk are copied: their frames share buffers of libzmq, each of which
- * would be kept, at more than twice its payload, for as long as the last of them. */
+/* Chunks up to this many bytes are copied.  Their frames share buffers of libzmq, each of which would be kept, at more
+ * than twice its payload, for as long as the last of them; and the bytes of the smallest (33) lie in the frame itself,
+ * which moves when the list of chunks grows. */
 enum { BODIES_COPY_MAX = 8192 };
 
 /* Open a slot for a body of size bytes with a content type (copied).  NULL: no memory. */
 struct body *bodies_open(struct bodies *b, uint32_t slot, uint64_t size, struct wire_text ctype);
 
 /* The same for a small body (at most BODIES_COPY_MAX), all of whose bytes are there: they are copied. */
-struct body *bodies_open_whole(struct bodies *b, uint32_t slot, const void *bytes, uint64_t size, struct wire_text ctype);
+struct body *bodies_open_whole(struct bodies *b, uint32_t slot, const void *bytes, uint64_t size,
+                               struct wire_text ctype);
 
-/* Where the next chunk goes: to be filled, then counted by bodies_added.  NULL: no memory. */
+/* Copy a chunk of at most BODIES_COPY_MAX bytes behind what is there: many small ones fill one piece of memory, so that
+ * their number costs nothing.  false: no memory. */
+bool bodies_copy(struct body *body, const void *bytes, size_t len);
+
+/* Where the next, larger chunk goes: to be filled, then counted by bodies_added.  NULL: no memory.  Its bytes must not
+ * lie in its frame. */
 struct chunk *bodies_next(struct body *body);
 void bodies_added(struct body *body);
 

@@ -9,13 +9,19 @@
 #include "settings.h"
 #include "states.h"
 #include "targets.h"
+#include "text.h"
 
 void
 effects_later(struct loop *l, const struct core_event *e)
 {
-    if (l->n_after < AFTER_MAX)
+    if (l->n_after < AFTER_MAX) {
         l->after[l->n_after++] = *e;
-    /* Beyond that: a connection that is gone is found again by its silence. */
+    } else if (e->kind != CORE_GONE) { /* a connection that is gone is found again by its silence */
+        /* So many bundles without memory in one step: start again.  What was answered for is RabbitMQ's, and the
+         * rest is sent again by its connectors. */
+        log_event(l->log, LOG_ERROR, "out_of_memory", LOG_STR("text", "more bundles without memory than can be told"));
+        abort();
+    }
 }
 
 static void
@@ -38,14 +44,21 @@ static void
 log_sent(struct loop *l, uint64_t conn, const struct wire_msg *m)
 {
     const char *id = core_connector_of(l->core, conn);
+    char asked[TEXT_ID_MAX + 1] = "";
 
+    /* Who is refused at the door is named as it named itself. */
+    if (id == NULL && l->header != NULL && l->header->type == WIRE_HELLO && l->header->id.len < sizeof(asked)) {
+        memcpy(asked, l->header->id.at, l->header->id.len);
+        id = asked;
+    }
     if (m->type == WIRE_WELCOME)
         log_event(l->log, LOG_INFO, "connector_welcomed", LOG_STR("connector", id), LOG_INT("epoch", m->epoch),
                   LOG_INT("attempt", m->attempt), LOG_INT("expect", m->expect));
     if (m->type == WIRE_ERROR)
-        log_event(l->log, LOG_WARN, "connector_error", LOG_STR("connector", id),
-                  LOG_STR("code", wire_reason_name(m->code)), LOG_TEXT("field", m->field.at, m->field.len),
-                  LOG_TEXT("text", m->text.at, m->text.len));
+        /* The first word after a reconnect is no fault of anybody's. */
+        log_event(l->log, m->code == WIRE_R_HELLO_FIRST ? LOG_INFO : LOG_WARN, "connector_error",
+                  LOG_STR("connector", id), LOG_STR("code", wire_reason_name(m->code)),
+                  LOG_TEXT("field", m->field.at, m->field.len), LOG_TEXT("text", m->text.at, m->text.len));
     if (m->type == WIRE_STOP)
         log_event(l->log, LOG_INFO, "connector_stopped", LOG_STR("connector", id),
                   LOG_STR("reason", wire_reason_name(m->reason)));
@@ -73,6 +86,10 @@ keep(struct loop *l, uint32_t slot, uint64_t size, bool first)
         return;
     }
     body = first ? bodies_open(l->bodies, slot, size, l->header->ctype) : bodies_at(l->bodies, slot);
+    if (body != NULL && in->body_len <= BODIES_COPY_MAX) {
+        bodies_copy(body, in->body, in->body_len); /* no memory: as below */
+        return;
+    }
     to = body == NULL ? NULL : bodies_next(body);
     if (to == NULL)
         return; /* no memory: `publish` sees that the body is not whole */
@@ -111,10 +128,13 @@ publish(struct loop *l, const struct core_effect *e)
     };
     struct core_event failed = {.kind = CORE_REFUSED};
 
-    if (body != NULL && body->have == body->size && batch_add(&l->batches[e->u.publish.publisher], &m))
-        return;
+    if (body != NULL && body->have == body->size) {
+        failed.kind = CORE_RETRY; /* it is whole: only the list of this turn could not grow */
+        if (batch_add(&l->batches[e->u.publish.publisher], &m))
+            return;
+    }
     failed.u.result.slot = e->u.publish.slot;
-    failed.u.result.reason = WIRE_R_BUSY;
+    failed.u.result.reason = WIRE_R_REFUSED;
     failed.u.result.text = "the gateway had no memory for this bundle: push it again";
     effects_later(l, &failed);
 }
@@ -154,8 +174,10 @@ effects_take(void *ctx, const struct core_effect *e)
         door_cut(l->door, l->now_us);
         break;
     case CORE_FORGET:
-        states_gone(l->states, e->u.conn);
-        door_forget(l->door, e->u.conn);
+        log_event(l->log, LOG_INFO, "connector_gone",
+                  LOG_STR("connector", core_connector_of(l->core, e->u.forget.conn)), LOG_STR("why", e->u.forget.why));
+        states_gone(l->states, e->u.forget.conn);
+        door_forget(l->door, e->u.forget.conn);
         break;
     case CORE_KEEP:
         keep(l, e->u.keep.slot, e->u.keep.size, e->u.keep.first);

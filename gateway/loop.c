@@ -22,8 +22,9 @@
 #include "targets.h"
 
 enum {
-    TURN_MAX = 512, /* messages from the door in one turn */
-    LATE_US = 10000 /* what found no room at the store is tried again after this */
+    TURN_MAX = 512,     /* messages from the door in one turn */
+    LATE_US = 10000,    /* what found no room at the store is tried again after this */
+    STOP_READ_MS = 150  /* for connectors to read that we stop */
 };
 
 /* --- what comes in --- */
@@ -230,7 +231,8 @@ reload(struct loop *l)
         return;
     }
     log_set(l->log, fresh->log.format, fresh->log.level);
-    settings_free(l->settings);
+    if (l->settings != l->first)
+        settings_free(l->settings);
     l->settings = fresh;
     log_event(l->log, LOG_INFO, "reloaded", LOG_INT("connectors", fresh->n_connectors));
 }
@@ -335,6 +337,8 @@ loop_run(struct loop *l, struct err *err)
             return -1;
     }
     effects_step_kind(l, CORE_STOP);
+    /* What arrives right before a connection ends may be thrown away by the other's libzmq: let it be read first. */
+    poll(NULL, 0, STOP_READ_MS);
     effects_step_kind(l, CORE_SAVE);
     effects_marks(l);
     return 0;

@@ -130,7 +130,7 @@ loop_new(struct settings *settings, const struct loop_source *source, struct log
         err_set(err, ERR_NOMEM, 0, "loop");
         return NULL;
     }
-    l->settings = settings;
+    l->settings = l->first = settings;
     l->source = *source;
     l->log = log;
     l->signals = -1;
@@ -168,6 +168,8 @@ loop_free(struct loop *l)
     free(l->hosts);
     if (l->signals >= 0)
         close(l->signals);
-    settings_free(l->settings);
+    if (l->settings != l->first)
+        settings_free(l->settings);
+    settings_free(l->first);
     free(l);
 }

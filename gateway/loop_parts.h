@@ -42,7 +42,8 @@ struct batch {
 };
 
 struct loop {
-    struct settings   *settings; /* owned */
+    struct settings   *settings; /* in force; owned */
+    struct settings   *first;    /* those we began with, which publishers have borrowed from; owned */
     struct loop_source source;
     struct log        *log;
     struct core       *core;

@@ -110,7 +110,11 @@ refused(struct session *s, int64_t now_us)
 static void
 receive_error(struct session *s, const struct wire_msg *msg, int64_t now_us)
 {
-    keep_words(s, msg, msg->code);
+    /* What was sent before a refusal is answered after it, as hello_first: that says nothing of why we are out. */
+    const bool late = s->phase == SESSION_REFUSED && (!msg->fatal || msg->code == WIRE_R_HELLO_FIRST);
+
+    if (!late)
+        keep_words(s, msg, msg->code);
     if (session_run_error(s, msg))
         return;
     switch (msg->code) {
@@ -136,7 +140,7 @@ receive_error(struct session *s, const struct wire_msg *msg, int64_t now_us)
     }
     if (msg->fatal)
         refused(s, now_us);
-    else
+    else if (!late)
         session_say(s, WIRE_LV_WARN, "the gateway refused a message: %s", s->words);
 }
 

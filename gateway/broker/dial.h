@@ -1,7 +1,7 @@
 /* dial.h - finding a broker's address and connecting to it, never longer than was said.
  *
- * getaddrinfo knows no deadline, so names are looked up in a thread that is not waited for; connecting ends at once when stop_fd becomes
- * readable.  Thread: the publisher's only. */
+ * getaddrinfo knows no deadline, so names are looked up in a thread that is not waited for; connecting ends at once
+ * when stop_fd becomes readable.  Thread: the publisher's only. */
 #ifndef DIAL_H
 #define DIAL_H
 

@@ -275,6 +275,12 @@ link_read(struct link *l, amqp_frame_t *frame, struct err *err)
     return err_set(err, ERR_IO, 0, "%s", amqp_error_string2(status));
 }
 
+bool
+link_pending(const struct link *l)
+{
+    return amqp_frames_enqueued(l->conn) || amqp_data_in_buffer(l->conn);
+}
+
 void
 link_rest(struct link *l)
 {

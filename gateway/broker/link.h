@@ -43,6 +43,10 @@ int link_channel_closed(struct link *l, amqp_channel_t channel, struct err *err)
 /* The next frame, if one is there: 1, 0, or -1: the connection is of no more use.  *frame is lent until link_rest. */
 int link_read(struct link *l, amqp_frame_t *frame, struct err *err);
 
+/* Is there something to read that poll does not see?  Then link_read, before sleeping: a question that was answered
+ * meanwhile leaves other frames in the library. */
+bool link_pending(const struct link *l);
+
 /* All frames that were read are dealt with: give their memory back. */
 void link_rest(struct link *l);
 

@@ -171,7 +171,7 @@ wait_ms(const struct publisher *p)
     const struct session *s = &p->session;
     int64_t ms = TURN_MS;
 
-    if (s->more)
+    if (s->more || link_pending(&s->link))
         return 0;
     if (s->gated)
         return GATE_MS;

@@ -25,7 +25,8 @@ struct pub_target {
     const char *exchange;    /* "" is the default exchange */
     const char *routing_key; /* at most 255 bytes */
     const char *queue;       /* verified to exist and be durable; "" cannot be verified, and a line says so */
-    bool        declare;     /* create queue (durable, classic), exchange (durable, direct) and binding if missing */
+    bool        declare;     /* create queue (durable, classic), exchange (durable, direct) and binding if missing; a
+                              * new queue is published to 2 s later: RabbitMQ may forget a younger one in a kill */
 };
 
 struct pub_host {
@@ -45,7 +46,8 @@ struct pub_config {
     uint32_t    window;       /* most unconfirmed messages */
     uint64_t    window_bytes; /* most unconfirmed body bytes (one message is always allowed) */
     int64_t     heartbeat_us; /* whole seconds */
-    int64_t     hung_us;      /* a library call longer than this is cut by the watchdog */
+    int64_t     hung_us;      /* a library call longer than this is cut by the watchdog, and so is a broker that says
+                               * nothing for as long while it owes confirms; above the heartbeat */
     int64_t     retry_min_us, retry_max_us; /* reconnect: doubling, full jitter, reset after 60 s up */
     uint64_t    seed;         /* of the jitter */
 };
@@ -66,8 +68,8 @@ enum pub_event_kind {
     PUB_BLOCKED,   /* the broker announced an alarm: nothing more is published */
     PUB_UNBLOCKED,
     PUB_CONFIRMED, /* the broker has it, in a queue */
-    PUB_NACKED,    /* the broker did not take it: try again later */
-    PUB_RETURNED,  /* no queue is bound there (basic.return) */
+    PUB_NACKED,    /* the broker did not take it, or its queue was deleted just before: try again later */
+    PUB_RETURNED,  /* no queue is bound to that exchange for that key (basic.return) */
     PUB_REFUSED,   /* the broker closed the channel over this very message (text: its words) */
     PUB_BAD_TARGET /* the target is missing or would lose what is confirmed; not published (text: why) */
 };
@@ -92,7 +94,8 @@ int publisher_post(struct publisher *p, const struct pub_message *messages, size
 /* Verify (and declare, if asked) a target now and after each connect; its state is logged when it changes. */
 int publisher_add_target(struct publisher *p, const struct pub_target *target, struct err *err);
 
-/* Stop publishing, close the connection in at most timeout_us, end the thread, free.  NULL does nothing. */
+/* Stop publishing, close the connection in at most timeout_us, end the thread, free.  NULL does nothing.
+ * Only a TLS handshake that is under way cannot be interrupted: it may take hung_us or 5 s, whichever is less. */
 void publisher_free(struct publisher *p, int64_t timeout_us);
 
 #endif

@@ -23,6 +23,7 @@ struct target {
     const struct pub_target *def;  /* borrowed */
     enum target_state state;
     enum target_state told;        /* what the log was last told */
+    bool              was_good;    /* once, so what is missing now was deleted */
     bool              noted;       /* the log was told what cannot be verified about it */
     int64_t           checked_us;  /* mono: when it was last looked at */
     int64_t           settled_us;  /* mono: a queue that was declared just before is safe from then on; 0: long since */

@@ -186,6 +186,11 @@ judge_presence(struct look *k, struct err *err)
     if (ask_queue(k, true, err) != 0)
         return -1;
     if (k->code == AMQP_NOT_FOUND && starts(k->words, "NOT_FOUND - no queue")) {
+        if (!k->target->def->declare && k->target->was_good)
+            return bad(k,
+                       "queue '%s' is gone from vhost '%s', where it was before: declare it again, or set declare = "
+                       "true; its messages are taken again once it is there",
+                       name, k->vhost);
         if (!k->target->def->declare)
             return bad(k, "queue '%s' does not exist in vhost '%s': declare it, or set declare = true", name, k->vhost);
         if (declare_queue(k, err) != 0)
@@ -268,6 +273,7 @@ tell(struct look *k)
     if (t->state == t->told || t->state == TARGET_SETTLING)
         return; /* for the latter, declare_queue has said it */
     t->told = t->state;
+    t->was_good = t->was_good || t->state == TARGET_GOOD;
     if (t->state == TARGET_GOOD)
         log_event(k->log, LOG_INFO, "target_good", LOG_STR("exchange", t->def->exchange),
                   LOG_STR("routing_key", t->def->routing_key), LOG_STR("queue", t->def->queue));

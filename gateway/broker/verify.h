@@ -11,8 +11,8 @@ struct link;
 struct log;
 struct target;
 
-/* Find out the state of a target (and declare what is missing, where it asks for that).  The log is told when it changes.
- * -1: the link is of no more use, and nothing new is known. */
+/* Find out the state of a target (and declare what is missing, where it asks for that).  The log is told when it
+ * changes.  -1: the link is of no more use, and nothing new is known. */
 int verify_target(struct link *l, struct target *target, const char *vhost, struct log *log, int64_t now,
                   struct err *err);
 

@@ -1,7 +1,8 @@
 /* window.h - the confirm window: which messages RabbitMQ has not answered for yet.
  *
  * A ring by delivery tag: tags count from 1 on each channel, and confirms come out of order, alone or for all up to
- * a tag.  Each step costs O(1) a message, save finding a returned one, which has no tag and is looked for from the oldest.
+ * a tag.  Each step costs O(1) a message, save finding a returned one, which has no tag and is looked for from the
+ * oldest.
  * Bound: `most` messages, in twice as many places: where the oldest stays open that long, nothing is added.
  * No sockets, no clock.  Thread: the publisher's only. */
 #ifndef WINDOW_H

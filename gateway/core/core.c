@@ -193,7 +193,7 @@ core_step(struct core *k, const struct core_event *e, int64_t now_us, const stru
         session_message(k, e->u.message.conn, e->u.message.msg, e->u.message.body_len);
         break;
     case CORE_GONE:
-        session_gone(k, e->u.conn);
+        session_gone(k, e->u.conn, "gone");
         break;
     case CORE_UP:
     case CORE_DOWN:

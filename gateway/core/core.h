@@ -17,9 +17,13 @@ struct err;
 
 enum {
     CORE_CONNECTORS_MAX = 20000, /* known to one gateway, configured and admitted ones together */
+    CORE_UNKNOWN_MAX = 10000,    /* who is not configured is admitted, or remembered, only below this many */
     CORE_PUBLISHERS_MAX = 16,
-    CORE_NACKS_MAX = 64          /* unseen nacks of one connector; then it gets no more credit until it has seen them */
+    CORE_NACKS_MAX = 64,         /* unseen nacks of one connector; then it gets no more credit until it has seen them */
 };
+
+/* A larger epoch is refused, or one hello could take all those after it. */
+#define CORE_EPOCH_MAX (1ULL << 62)
 
 struct core_config {
     uint64_t memory_limit; /* bytes admitted, and credit that is out, together */
@@ -142,7 +146,7 @@ struct core_event {
 enum core_effect_kind {
     CORE_SEND,       /* conn, msg: to a connector */
     CORE_CUT,        /* conn: end this connection at the socket (it broke the rules) */
-    CORE_FORGET,     /* conn: its number is of no more use (left, lost, replaced or cut) */
+    CORE_FORGET,     /* forget: its number is of no more use, and why */
     CORE_KEEP,       /* slot, size: put the chunk of the message of this step behind what the slot holds;
                         the first chunk of a bundle opens the slot */
     CORE_FREE,       /* slot: its body is of no more use */
@@ -163,6 +167,10 @@ struct core_effect {
             const struct wire_msg *msg; /* lent for the call, texts too */
         } send;
         uint64_t conn;
+        struct {
+            uint64_t    conn;
+            const char *why; /* "bye" "silent" "gone" "replaced" "reconnected" "cut" "removed" "idle with credit" */
+        } forget;
         struct {
             uint32_t slot;
             uint64_t size; /* of the whole bundle */

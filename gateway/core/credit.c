@@ -10,7 +10,8 @@
  * Credit is never taken back, so what may never be used is bounded: one who pushed and has nothing more to say
  * keeps a little (STANDING), or each bundle of a slow, steady connector would cost a round trip before it; and for
  * tiny bundles more is given than they weigh, since each costs WIRE_COST_MIN at least.  Both together
- * lie within an eighth of memory_limit (IDLE_PART). */
+ * lie within an eighth of memory_limit (IDLE_PART).  And who asked for more and then does not send, while others wait
+ * for memory, is disconnected: it may say hello again. */
 #include "machine.h"
 
 enum {
@@ -159,6 +160,7 @@ credit_use(struct core *k, struct connector *c, uint64_t cost)
     if (cost > outstanding(c))
         return false;
     c->used += cost;
+    c->moved_us = k->now_us;
     account(k, c);
     return true;
 }
@@ -178,6 +180,7 @@ give(struct core *k, struct connector *c)
         return false;
     grant = min64(t, room) > out ? min64(t, room) - out : 0;
     c->limit += grant;
+    c->moved_us = k->now_us;
     account(k, c);
     if (grant > 0) {
         c->credit_dirty = true;
@@ -186,9 +189,32 @@ give(struct core *k, struct connector *c)
     return true;
 }
 
+/* Somebody has waited for memory for as long as three pings: who holds it all that time and sends nothing?  Pings
+ * prove that a connector lives, not that it moves.  Looked at once in that time, so that all of them cost little. */
+static void
+evict(struct core *k)
+{
+    const int64_t patience_us = k->cfg.ping_us * k->cfg.missed;
+    const struct connector *waiting = k->hungry.head == NONE ? NULL : k->connectors[k->hungry.head];
+
+    if (waiting == NULL || k->now_us - waiting->hungry_us < patience_us || k->now_us - k->evicted_us < patience_us)
+        return;
+    k->evicted_us = k->now_us;
+    for (uint32_t i = 0; i < k->n_connectors; i++) {
+        struct connector *c = k->connectors[i];
+
+        if (c->conn == 0 || c == waiting || k->now_us - c->moved_us < patience_us || (c->usable == 0 && !c->receiving))
+            continue;
+        session_error(k, c->conn, WIRE_R_CREDIT, "head",
+                      "others wait for the memory that you hold and do not use: say hello on a new connection", c);
+        session_gone(k, c->conn, "idle with credit");
+    }
+}
+
 void
 credit_serve(struct core *k)
 {
+    evict(k);
     while (k->hungry.head != NONE) {
         struct connector *c = k->connectors[k->hungry.head];
 

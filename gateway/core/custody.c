@@ -65,8 +65,7 @@ keep(struct core *k, const struct bundle *b, bool first)
 static void
 gap(struct core *k, struct connector *c)
 {
-    if (!c->gap)
-        session_error(k, c->conn, WIRE_R_GAP, "seq", "not the expected sequence or offset: say hello again", c);
+    session_error(k, c->conn, WIRE_R_GAP, "seq", "not the expected sequence or offset: say hello again", c);
     c->gap = true;
 }
 
@@ -77,7 +76,7 @@ beyond_credit(struct core *k, struct connector *c)
 
     session_error(k, c->conn, WIRE_R_CREDIT, "size", "these bytes are beyond the credit: the connection is ended", c);
     core_emit(k, &e);
-    session_gone(k, c->conn);
+    session_gone(k, c->conn, "cut");
 }
 
 static void
@@ -97,8 +96,10 @@ begin(struct core *k, struct connector *c, const struct wire_msg *m, uint64_t le
     const uint64_t cost = wire_cost(m->size);
     struct bundle *at;
 
-    if (!ring_grow(c))
-        return; /* no memory: its next message shows a gap, and it sends this one again */
+    if (!ring_grow(c)) {
+        gap(k, c); /* no memory: it sends this one again, after a hello */
+        return;
+    }
     at = custody_at(c, c->expect);
     if ((m->size == 0 || m->size > k->cfg.max_bundle) && c->nacks >= CORE_NACKS_MAX) {
         beyond_credit(k, c); /* who does not look at the answers to its mistakes is not kept */
@@ -113,8 +114,10 @@ begin(struct core *k, struct connector *c, const struct wire_msg *m, uint64_t le
         return;
     }
     b.slot = slots_take(k);
-    if (b.slot == NONE)
+    if (b.slot == NONE) {
+        gap(k, c);
         return;
+    }
     b.cost = cost;
     k->slots[b.slot].connector = c->number;
     k->slots[b.slot].seq = c->expect;
@@ -137,6 +140,7 @@ go_on(struct core *k, struct connector *c, struct bundle *b, const struct wire_m
         gap(k, c);
         return;
     }
+    c->moved_us = k->now_us;
     c->recv_off += len;
     keep(k, b, false);
     if (c->recv_off == b->size)
@@ -194,8 +198,6 @@ custody_drop_half(struct core *k, struct connector *c)
     c->receiving = false;
     c->expect--;
     slots_give(k, custody_at(c, c->expect)->slot);
-    if (c->next_post > c->expect)
-        c->next_post = c->expect;
 }
 
 void

@@ -114,6 +114,7 @@ struct connector {
     uint64_t held;       /* what its bundles cost that are here: slots, and nacks it has not seen */
     uint64_t usable;     /* credit out that it can use now: its part of core.credit_out */
     int64_t  hungry_us;  /* since when it waits for credit */
+    int64_t  moved_us;   /* when credit was last given to it, or a bundle of it came */
     uint32_t hold_told;  /* bits of wire_hold */
 
     struct schedule sch;
@@ -164,6 +165,7 @@ struct core {
 
     uint64_t  held, credit_out, idle; /* bytes: bundles; credit that can be used now; credit that may never be */
     uint32_t  wanting;          /* connectors with want > 0 */
+    int64_t   evicted_us;       /* when idle holders of credit were last looked for */
     struct list hungry, dirty, unsaved, retry, heard;
     struct list line;           /* who is due and held, first come first */
     struct {
@@ -198,7 +200,7 @@ void session_configure(struct core *k, const struct core_event *e);
 uint32_t session_known(struct core *k, const char *id); /* its number, also if it is not configured; NONE: no memory */
 void session_mark(struct core *k, const char *id, uint64_t epoch, uint64_t answered);
 void session_message(struct core *k, uint64_t conn, const struct wire_msg *m, uint64_t body_len);
-void session_gone(struct core *k, uint64_t conn);
+void session_gone(struct core *k, uint64_t conn, const char *why);
 void session_timers(struct core *k);
 void session_stop(struct core *k);
 void session_error(struct core *k, uint64_t conn, enum wire_reason code, const char *field, const char *text,

@@ -73,21 +73,21 @@ detach(struct core *k, struct connector *c)
 }
 
 static void
-disconnect(struct core *k, struct connector *c)
+disconnect(struct core *k, struct connector *c, const char *why)
 {
-    struct core_effect e = {.kind = CORE_FORGET, .u.conn = c->conn};
+    struct core_effect e = {.kind = CORE_FORGET, .u.forget = {c->conn, why}};
 
     core_emit(k, &e);
     detach(k, c);
 }
 
 void
-session_gone(struct core *k, uint64_t conn)
+session_gone(struct core *k, uint64_t conn, const char *why)
 {
     const uint32_t i = table_of(k, conn);
 
     if (i != NONE)
-        disconnect(k, k->connectors[i]);
+        disconnect(k, k->connectors[i], why);
 }
 
 void
@@ -98,7 +98,7 @@ session_timers(struct core *k)
     while (k->heard.head != NONE && k->connectors[k->heard.head]->heard_us + limit <= k->now_us) {
         struct connector *c = k->connectors[k->heard.head];
 
-        disconnect(k, c);
+        disconnect(k, c, "silent");
         run_lost(k, c);
     }
 }
@@ -140,8 +140,14 @@ epoch_is_right(struct core *k, const struct connector *c, uint64_t conn, const s
     if (m->epoch > c->epoch)
         return true;
     /* A fresh program has sent nothing: where bundles of its epoch are known, that was another program. */
-    if (m->epoch == c->epoch && !(m->fresh && c->expect > 1))
-        return m->attempt > c->attempt; /* else a hello that was overtaken by a newer one: it needs no answer */
+    if (m->epoch == c->epoch && !(m->fresh && c->expect > 1)) {
+        if (m->attempt > c->attempt)
+            return true;
+        /* On this connection it was overtaken by a newer one.  On another it is a second program, or begins again. */
+        if (conn != c->conn)
+            send_stop(k, conn, WIRE_R_REPLACED);
+        return false;
+    }
     if (m->fresh)
         session_error(k, conn, WIRE_R_EPOCH, "epoch",
                       "this epoch is not above the last one: take that plus one, and random bits", c);
@@ -160,7 +166,7 @@ find(struct core *k, uint64_t conn, const struct wire_msg *m)
 
         memset(cfg.id, 0, sizeof(cfg.id));
         memcpy(cfg.id, m->id.at, m->id.len);
-        i = table_add(k, &cfg);
+        i = k->n_connectors < CORE_UNKNOWN_MAX ? table_add(k, &cfg) : NONE;
         if (i == NONE) {
             session_error(k, conn, WIRE_R_BUSY, "id", "the gateway knows as many connectors as it can", NULL);
             return NONE;
@@ -183,6 +189,11 @@ hello(struct core *k, uint64_t conn, const struct wire_msg *m)
 
     if (i == NONE)
         return;
+    if (m->epoch > CORE_EPOCH_MAX) {
+        session_error(k, conn, WIRE_R_FIELD, "epoch",
+                      "an epoch is at most 2^62: microseconds since 1970 times 1024 serve", NULL);
+        return;
+    }
     if (m->seen > WIRE_NUMBER_MAX / 2) {
         session_error(k, conn, WIRE_R_FIELD, "seen", "no connector has seen so many verdicts", NULL);
         return;
@@ -195,7 +206,7 @@ hello(struct core *k, uint64_t conn, const struct wire_msg *m)
     if (c->conn != 0 && c->conn != conn) {
         if (m->epoch > c->epoch)
             send_stop(k, c->conn, WIRE_R_REPLACED);
-        disconnect(k, c);
+        disconnect(k, c, m->epoch > c->epoch ? "replaced" : "reconnected");
     }
     if (!table_bind(k, conn, i))
         return; /* no memory: it will say hello again */
@@ -270,7 +281,7 @@ session_message(struct core *k, uint64_t conn, const struct wire_msg *m, uint64_
         run_done(k, c, m);
         break;
     case WIRE_BYE:
-        disconnect(k, c);
+        disconnect(k, c, "bye");
         run_lost(k, c);
         break;
     default:
@@ -288,7 +299,7 @@ session_known(struct core *k, const char *id)
 
         memset(cfg.id, 0, sizeof(cfg.id));
         strncpy(cfg.id, id, sizeof(cfg.id) - 1);
-        i = table_add(k, &cfg);
+        i = k->n_connectors < CORE_UNKNOWN_MAX ? table_add(k, &cfg) : NONE;
         if (i != NONE)
             k->connectors[i]->configured = k->accept_unknown;
     }
@@ -311,6 +322,16 @@ session_mark(struct core *k, const char *id, uint64_t epoch, uint64_t answered)
     c->mark_told = answered;
 }
 
+/* All but the id, which a publisher's thread may be reading. */
+static void
+reconfigure(struct connector *c, const struct core_connector *cfg)
+{
+    c->cfg.target = cfg->target;
+    c->cfg.publisher = cfg->publisher;
+    c->cfg.ordered = cfg->ordered;
+    c->configured = true;
+}
+
 void
 session_configure(struct core *k, const struct core_event *e)
 {
@@ -327,22 +348,16 @@ session_configure(struct core *k, const struct core_event *e)
             i = table_add(k, cfg);
         if (i == NONE)
             continue; /* more than CORE_CONNECTORS_MAX: the settings refuse that before us */
-        k->connectors[i]->cfg = *cfg;
-        k->connectors[i]->configured = true;
+        reconfigure(k->connectors[i], cfg);
     }
     for (uint32_t i = 0; i < k->n_connectors; i++) {
         struct connector *c = k->connectors[i];
 
-        if (!c->configured && k->accept_unknown) {
-            struct core_connector cfg = k->unknown;
-
-            memcpy(cfg.id, c->cfg.id, sizeof(cfg.id));
-            c->cfg = cfg;
-            c->configured = true;
-        }
+        if (!c->configured && k->accept_unknown)
+            reconfigure(c, &k->unknown);
         if (!c->configured && c->conn != 0) {
             session_error(k, c->conn, WIRE_R_UNKNOWN_ID, "id", "this connector was taken out of the configuration", c);
-            disconnect(k, c);
+            disconnect(k, c, "removed");
         }
         posting_pump(k, c);
     }

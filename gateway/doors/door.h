@@ -53,7 +53,7 @@ bool door_send(struct door *d, uint64_t conn, const void *header, size_t len, co
                bool *gone);
 
 /* End the connection that the message just received came from, at the socket, in DOOR_CUT_US: so long, what was
- * just sent to it has time to leave. */
+ * just sent to it has time to leave.  A message that is all routing id is not handed out at all. */
 enum { DOOR_CUT_US = 100000 };
 void door_cut(struct door *d, int64_t now_us);
 

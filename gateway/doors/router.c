@@ -2,7 +2,9 @@
  *
  * What libzmq does to the unwary, and the answer to each:
  *  - the ids it gives out can be guessed, and a peer that claims the next one makes it abort: rand() is seeded from
- *    the system before the socket exists, ids are never shown, and an id that a peer chose is not served;
+ *    the system before the socket exists, and ids are never shown; one that a peer chose is not served, unless it looks
+ *    like ours.  What is left is chance (about the square of the connections in 2^32): then we are started again, and
+ *    nothing that was answered for is lost;
  *  - what does not fit a pipe is dropped in silence: ROUTER_MANDATORY with DONTWAIT tells, and it is counted;
  *  - only the last frame of a message carries its metadata: the descriptor is read from there;
  *  - an unfinished multipart message would be continued by the next one: all frames are sent once the first went;
@@ -14,6 +16,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -31,6 +34,7 @@ enum {
 };
 
 struct peer {
+    uint64_t inode;      /* of its socket, when it was first seen; 0: not known */
     uint32_t id;         /* the number in its routing id */
     uint32_t generation; /* how often this place was used */
     int32_t  next;       /* in its bucket, or of the free places */
@@ -46,6 +50,7 @@ struct door {
     int32_t      free;
     zmq_msg_t    header, body;
     bool         has_header, has_body;
+    uint64_t     conn;    /* that the message came from */
     struct {
         int     fd;
         int64_t due_us;
@@ -81,7 +86,8 @@ bind_it(struct door *d, const struct door_config *c, struct err *err)
     size_t len = sizeof(d->endpoint);
 
     if (zmq_bind(d->socket, c->endpoint) != 0)
-        return err_set(err, ERR_CONFIG, 0, "door.endpoint %s: %s", c->endpoint, zmq_strerror(errno));
+        return err_set(err, ERR_CONFIG, 0, "door.endpoint %s: %s%s", c->endpoint, zmq_strerror(errno),
+                       errno == ENOENT ? ": create the folder of the socket first" : "");
     if (zmq_getsockopt(d->socket, ZMQ_LAST_ENDPOINT, d->endpoint, &len) != 0)
         return err_set(err, ERR_IO, 0, "door.endpoint %s: %s", c->endpoint, zmq_strerror(errno));
     return 0;
@@ -166,6 +172,15 @@ number_of(const struct door *d, int32_t at)
     return (uint64_t)d->peers[at].generation << 32 | (uint32_t)at;
 }
 
+/* Which socket is behind a descriptor, 0 if none is: descriptors are used again at once, inodes are not. */
+static uint64_t
+inode_of(int fd)
+{
+    struct stat st;
+
+    return fd >= 0 && fstat(fd, &st) == 0 ? (uint64_t)st.st_ino : 0;
+}
+
 /* The number of the connection with this id, a new one if it has none; 0 on no memory. */
 static uint64_t
 peer_number(struct door *d, uint32_t id)
@@ -180,7 +195,13 @@ peer_number(struct door *d, uint32_t id)
         return 0;
     at = d->free;
     d->free = d->peers[at].next;
-    d->peers[at] = (struct peer){id, d->peers[at].generation + 1, d->buckets[id & (d->n_peers - 1)], true};
+    d->peers[at] = (struct peer){
+        .inode = inode_of(zmq_msg_get(d->has_body ? &d->body : &d->header, ZMQ_SRCFD)),
+        .id = id,
+        .generation = d->peers[at].generation + 1,
+        .next = d->buckets[id & (d->n_peers - 1)],
+        .used = true,
+    };
     d->buckets[id & (d->n_peers - 1)] = at;
     return number_of(d, at);
 }
@@ -293,13 +314,12 @@ door_receive(struct door *d, struct door_message *ret, struct err *err)
         if (more)
             read_frames(d, ret);
         d->counts.received++;
-        ret->conn = rc == 1 ? peer_number(d, id) : 0;
+        ret->conn = rc == 1 && d->has_header ? peer_number(d, id) : 0;
         if (ret->conn != 0)
             break;
         d->counts.malformed++; /* a chosen id, or no memory for it: as if it had not been sent */
-        if (rc == 2 && d->has_header)
-            door_cut(d, 0);
     }
+    d->conn = ret->conn;
     if (d->has_header) {
         ret->header = zmq_msg_data(&d->header);
         ret->header_len = zmq_msg_size(&d->header);
@@ -384,6 +404,7 @@ shut(int fd)
 void
 door_cut(struct door *d, int64_t now_us)
 {
+    const struct peer *p = peer_at(d, d->conn);
     zmq_msg_t *last = d->has_body ? &d->body : &d->header;
     int fd;
 
@@ -392,8 +413,13 @@ door_cut(struct door *d, int64_t now_us)
     fd = dup(zmq_msg_get(last, ZMQ_SRCFD));
     if (fd < 0)
         return; /* it is gone already, or we have no descriptor left: its bytes are refused in any case */
+    /* The message may have waited here while its connection ended and its descriptor became another's. */
+    if (p == NULL || inode_of(fd) != p->inode) {
+        close(fd);
+        return;
+    }
     d->counts.cut++;
-    if (now_us == 0 || d->n_cuts == CUTS_MAX) {
+    if (d->n_cuts == CUTS_MAX) {
         shut(fd);
         return;
     }
@@ -457,6 +483,8 @@ door_close(struct door *d)
         zmq_close(d->socket);
     if (d->ctx != NULL)
         zmq_ctx_term(d->ctx);
+    if (strncmp(d->endpoint, "ipc:///", 7) == 0)
+        unlink(d->endpoint + 6); /* libzmq leaves it */
     free(d->peers);
     free(d->buckets);
     free(d);

@@ -1,4 +1,4 @@
-/* spine_sim.c - many worlds, each from its seed: SEEDS=n how many, SEED=n the first (or with TRACE=1 that one, told). */
+/* spine_sim.c - many worlds, each from its seed: SEEDS=n how many, SEED=n the first (with TRACE=1 that one, told). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -46,8 +46,8 @@ whatever_fails_the_promises_hold_in_every_world(void **state)
                      (unsigned long long)seed);
     }
     print_message("%llu worlds, %llu events: %llu bundles pushed, %llu acked, %llu refused, %llu abandoned by crashes; "
-                  "%llu stored, %llu of them twice; %llu cuts, %llu broker losses, %llu gateway crashes, %llu connector "
-                  "crashes, %llu takeovers\n",
+                  "%llu stored, %llu of them twice; %llu cuts, %llu broker losses, %llu gateway crashes, %llu "
+                  "connector crashes, %llu takeovers\n",
                   (unsigned long long)n, (unsigned long long)sum.events, (unsigned long long)sum.pushed,
                   (unsigned long long)sum.acked, (unsigned long long)sum.nacked, (unsigned long long)sum.abandoned,
                   (unsigned long long)sum.stored, (unsigned long long)sum.duplicates, (unsigned long long)sum.cuts,

@@ -35,7 +35,7 @@ int bad_begin(void **state);
 int bad_honest_goes_on(void **state);
 #define BAD(f) cmocka_unit_test_setup_teardown(f, bad_begin, bad_honest_goes_on)
 
-/* The last test of a group: the honest connector's ledger agrees, nothing went twice, and the gateway stops in order. */
+/* The last test of a group: the honest connector's ledger agrees, nothing went twice, the gateway stops in order. */
 void bad_the_honest_connector_lost_nothing_meanwhile(void **state);
 
 /* Larger than all before. */

@@ -15,6 +15,7 @@ enum { PREFETCH = 500, FRAME_MAX = 131072, ACK_EVERY = 100 };
 struct consumer {
     amqp_connection_state_t conn;
     amqp_channel_t channel; /* 0: none is open.  A passive declare of what is missing closes it. */
+    amqp_channel_t last;    /* a number is used once: the library keeps late deliveries of a channel that is closed */
 };
 
 static int
@@ -35,10 +36,10 @@ ready_channel(struct consumer *c, struct err *err)
 {
     if (c->channel != 0)
         return 0;
-    (void)amqp_channel_open(c->conn, 1);
+    (void)amqp_channel_open(c->conn, ++c->last);
     if (reply_error(amqp_get_rpc_reply(c->conn), "open a channel", err) != 0)
         return -1;
-    c->channel = 1;
+    c->channel = c->last;
     return 0;
 }
 
@@ -133,6 +134,10 @@ take_all(struct consumer *c, uint64_t n, int idle_ms, consumer_take *take, void 
             break;
         if (reply_error(r, "consume", err) != 0)
             return -1;
+        if (e.channel != c->channel) { /* of a drain before: the broker has it back, and it comes again */
+            amqp_destroy_envelope(&e);
+            continue;
+        }
         if (take != NULL)
             hand_over(&e, take, ctx);
         tag = e.delivery_tag;

@@ -31,14 +31,53 @@ result() { # STATUS NAME
 }
 
 # Start a demo in a process group of its own, as a terminal would; background jobs of a script ignore SIGINT otherwise.
-start() { # VARIABLES...
+prepare() {
     rm -rf "$work/tmp" "$work/home"
     mkdir "$work/tmp" "$work/home"
     ls -A >"$work/files"
     : >"$work/out" # now: what the one before said must not be read as this one's
-    env --default-signal=INT,TERM,HUP "$mark" "TMPDIR=$work/tmp" "HOME=$work/home" "$@" setsid packaging/demo \
+}
+
+# Only to be called in the background: its pid is then that of the program.
+demo() { # VARIABLES..., PROGRAM
+    exec env --default-signal=INT,TERM,HUP,PIPE "$mark" "TMPDIR=$work/tmp" "HOME=$work/home" "$@"
+}
+
+start() { # VARIABLES...
+    prepare
+    demo "$@" setsid packaging/demo >>"$work/out" 2>&1 </dev/null &
+    pid=$!
+}
+
+# Into a pipe whose reader leaves after three lines.
+start_for_head() { # VARIABLES...
+    prepare
+    rm -f "$work/pipe"
+    mkfifo "$work/pipe"
+    head -n 3 <"$work/pipe" >>"$work/out" &
+    demo "$@" setsid packaging/demo >"$work/pipe" 2>>"$work/out" </dev/null &
+    pid=$!
+}
+
+# On a terminal that can be taken away, with a demo that is not told so.
+start_on_terminal() { # VARIABLES...
+    prepare
+    rm -f "$work/status"
+    demo "$@" script -qfec "trap '' HUP; packaging/demo; echo \$? >'$work/status'" /dev/null \
         >>"$work/out" 2>&1 </dev/null &
     pid=$!
+}
+
+close_terminal() {
+    kill -KILL "$pid"
+    wait "$pid" 2>/dev/null
+    tenths=0
+    until [ -s "$work/status" ]; do
+        tenths=$((tenths + 1))
+        [ "$tenths" -le 300 ] || { echo "# it did not end when its terminal was closed" >>"$work/out"; return 1; }
+        sleep 0.1
+    done
+    grep -qx "$1" "$work/status" || { echo "# it ended with $(cat "$work/status"), not $1" >>"$work/out"; return 1; }
 }
 
 # Wait until it says something; 60 s are plenty.
@@ -76,12 +115,12 @@ shared=${SLUICE_SHARED:-../shared}
 feed=$shared/data/known_exploited_vulnerabilities.json count=1404
 [ -r "$feed" ] || feed=connectors/cisa-kev/sample.json count=$(grep -c '"cveID"' connectors/cisa-kev/sample.json)
 
-echo 1..9
+echo 1..13
 start ONCE=1 "FEED=$feed"
 ends_with 0 && nothing_is_left
 result $? 'a demo that runs once leaves nothing'
 [ "$(grep -cE "^(pushed by|confirmed to|in the queue).* $count bundles" "$work/out")" -eq 3 ] &&
-    [ "$(awk '/^(pushed by|in the queue)/ { print $(NF - 1) }' "$work/out" | sort -u | wc -l)" -eq 1 ]
+    [ "$(awk '/^(pushed by|confirmed to|in the queue)/ { print $(NF - 1) }' "$work/out" | sort -u | wc -l)" -eq 1 ]
 result $? 'as many bundles and bytes are in the queue as were pushed and confirmed'
 
 start ONCE= "FEED=$feed"
@@ -99,10 +138,28 @@ result $? 'SIGTERM to the demo alone leaves nothing'
 start ONCE= "FEED=$feed"
 says 'until Ctrl-C' && kill -HUP "$pid" && ends_with 129 && nothing_is_left
 result $? 'a closed terminal leaves nothing'
+start_on_terminal ONCE= "FEED=$feed"
+says 'until Ctrl-C' && close_terminal 129 && nothing_is_left
+result $? 'a terminal that was closed without a signal leaves nothing'
+start_for_head ONCE= "FEED=$feed"
+ends_with 141 && nothing_is_left
+result $? 'a reader that has seen enough leaves nothing'
 start ONCE=1 "FEED=$work/no-such-feed.json"
 wait "$pid"
-[ $? -ne 0 ] && grep -q no-such-feed "$work/out" && nothing_is_left
-result $? 'a feed that is not there is named, and nothing is left'
+[ $? -ne 0 ] && grep -q no-such-feed "$work/out" && ! grep -q "gateway's last words" "$work/out" && nothing_is_left
+result $? 'a feed that is not there is named, without words of the gateway, and nothing is left'
+odd="it's a \"\$feed\".json"
+cp connectors/cisa-kev/sample.json "$work/$odd"
+start ONCE=1 "FEED=$odd" "DEMO_FROM=$work"
+ends_with 0 && nothing_is_left
+result $? 'a feed is found by any name from where the user stands'
+prepare
+cp connectors/cisa-kev/sample.json "$work/it's.json"
+(cd "$work" && demo ONCE=1 make -C "$OLDPWD" --no-print-directory -o all "B=$SLUICE_BUILD" "FEED=it's.json" demo) \
+    >>"$work/out" 2>&1 </dev/null &
+pid=$!
+ends_with 0 && nothing_is_left
+result $? 'make demo passes such a name on'
 start ONCE=1 "RABBITMQ_BIN=$work/nowhere"
 ends_with 1 && grep -q 'make deps' "$work/out" && nothing_is_left
 result $? 'without RabbitMQ it says what to do, and leaves nothing'

@@ -178,6 +178,7 @@ ledger_consumed(struct ledger *l, const struct consumed *m)
         fault(l, &l->r.invented, "not what was pushed", m, stamp.number);
     } else if (e->times++ > 0) {
         l->r.repeated++;
+        l->r.redelivered += m->redelivered;
         if (e->seq != (uint64_t)m->seq || e->epoch != (uint64_t)m->epoch)
             fault(l, &l->r.renamed, "repeated under another id", m, stamp.number);
     } else {
@@ -229,13 +230,15 @@ ledger_good(const struct ledger_report *r, uint64_t most_repeated, char *text, s
         r->lost + r->invented + r->refused + r->renamed + r->disordered + r->open == 0 && r->repeated <= most_repeated;
     (void)snprintf(text, cap,
                    "%s: pushed %llu acked %llu dead %llu nacked %llu open %llu; consumed %llu unique %llu; lost %llu "
-                   "invented %llu refused-but-there %llu renamed %llu disordered %llu repeated %llu (at most %llu); %s",
+                   "invented %llu refused-but-there %llu renamed %llu disordered %llu repeated %llu (at most %llu, "
+                   "redelivered %llu); %s",
                    good ? "good" : "BAD", (unsigned long long)r->pushed, (unsigned long long)r->acked,
                    (unsigned long long)r->dead, (unsigned long long)r->nacked, (unsigned long long)r->open,
                    (unsigned long long)r->consumed, (unsigned long long)r->unique, (unsigned long long)r->lost,
                    (unsigned long long)r->invented, (unsigned long long)r->refused, (unsigned long long)r->renamed,
                    (unsigned long long)r->disordered, (unsigned long long)r->repeated,
-                   (unsigned long long)most_repeated, r->first[0] != '\0' ? r->first : "no fault");
+                   (unsigned long long)most_repeated, (unsigned long long)r->redelivered,
+                   r->first[0] != '\0' ? r->first : "no fault");
     return good;
 }
 

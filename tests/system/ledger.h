@@ -46,6 +46,7 @@ struct ledger_report {
     uint64_t invented;   /* not what was pushed: unknown or altered bytes, or another connector's name on it */
     uint64_t refused;    /* nacked or dead, and in the queue all the same */
     uint64_t repeated;   /* messages beyond the first of a bundle */
+    uint64_t redelivered; /* of those: the broker says that it gave it to a consumer before */
     uint64_t renamed;    /* repeated, but with another message_id, so that nobody could tell */
     uint64_t disordered; /* first occurrences that came after a later bundle of the same connector */
     char first[200];     /* the first fault found, in words */

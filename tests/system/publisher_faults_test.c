@@ -112,6 +112,93 @@ a_queue_that_it_declared_survives_sigkill_after_the_first_confirm(void **state)
 }
 
 static void
+delete_queue(const struct rabbit *r, const char *name)
+{
+    amqp_connection_state_t c = operator_open(r);
+
+    amqp_queue_delete(c, 1, amqp_cstring_bytes(name), 0, 0);
+    operator_ok(c);
+    operator_close(c);
+}
+
+/* Post n from ticket `first` on, and delete the queue while they are on their way.  Those that it costs are nacked. */
+static void
+post_and_delete_queue(struct desk *d, const struct rabbit *r, const struct pub_target *target, uint64_t first, size_t n)
+{
+    struct body *body = body_new(1024, 65536);
+    const size_t before = d->results, nacked = d->count[PUB_NACKED];
+
+    post(d, target, body, first, n);
+    assert_true(desk_sees(d, PUB_CONFIRMED, d->count[PUB_CONFIRMED] + n / 20, WAIT_MS));
+    delete_queue(r, target->queue);
+    desk_results(d, before + n);
+    assert_true(d->count[PUB_NACKED] > nacked);
+    assert_int_equal(d->count[PUB_RETURNED], 0);
+    body_free(body);
+}
+
+static void
+a_queue_deleted_under_load_is_declared_again_and_used(void **state)
+{
+    const struct rabbit *r = *state;
+    const struct pub_target target = {.exchange = "", .routing_key = "shot", .queue = "shot", .declare = true};
+    struct body *body = body_new(1024, 65536);
+    struct desk *d = desk_up(r);
+
+    for (size_t round = 0; round < 2; round++)
+        post_and_delete_queue(d, r, &target, round * 8000, 8000);
+    const size_t confirmed = d->count[PUB_CONFIRMED];
+    post(d, &target, body, 16000, 100);
+    assert_true(desk_sees(d, PUB_CONFIRMED, confirmed + 100, WAIT_MS));
+    assert_int_equal(results_of(d, 16000, 100, PUB_CONFIRMED), 100);
+    assert_int_equal(d->count[PUB_DOWN] + d->count[PUB_BAD_TARGET], 0);
+    assert_true(depth(r, "shot") >= 100);
+    desk_free(d);
+    body_free(body);
+}
+
+static void
+a_queue_deleted_under_load_that_is_not_ours_to_declare_is_named_as_gone(void **state)
+{
+    const struct rabbit *r = *state;
+    const struct pub_target target = to_queue("shot for good");
+    struct body *body = body_new(1024, 65536);
+    declare(r, "shot for good");
+    struct desk *d = desk_up(r);
+
+    post_and_delete_queue(d, r, &target, 0, 8000);
+    post(d, &target, body, 8000, 100);
+    desk_results(d, 8100);
+    assert_int_equal(results_of(d, 8000, 100, PUB_BAD_TARGET), 100);
+    assert_non_null(strstr(d->text, "queue 'shot for good' is gone from vhost '/'"));
+    assert_non_null(strstr(d->text, "declare it again, or set declare = true"));
+    desk_free(d);
+    body_free(body);
+}
+
+static void
+a_queue_behind_an_exchange_is_bound_again_when_it_was_deleted(void **state)
+{
+    const struct rabbit *r = *state;
+    const struct pub_target target = {.exchange = "shots", .routing_key = "k", .queue = "shot behind", .declare = true};
+    struct body *body = body_new(1024, 65536);
+    struct desk *d = desk_up(r);
+
+    post(d, &target, body, 0, 10);
+    desk_results(d, 10);
+    world_sleep_ms(1100); /* it is asked about once a second at most */
+    delete_queue(r, "shot behind");
+    post(d, &target, body, 10, 1);
+    desk_results(d, 11);
+    assert_int_equal(d->result[10], PUB_RETURNED);
+    post(d, &target, body, 11, 100);
+    desk_results(d, 111);
+    assert_int_equal(results_of(d, 11, 100, PUB_CONFIRMED), 100);
+    desk_free(d);
+    body_free(body);
+}
+
+static void
 a_frozen_broker_is_cut_in_time(struct desk *d, const struct rabbit *r, const char *queue, struct body *body, size_t n)
 {
     const struct pub_target target = to_queue(queue);
@@ -350,6 +437,9 @@ main(void)
         cmocka_unit_test(a_wrong_password_is_told_from_a_missing_vhost),
         cmocka_unit_test(after_sigkill_of_the_broker_all_that_was_confirmed_is_there),
         cmocka_unit_test(a_queue_that_it_declared_survives_sigkill_after_the_first_confirm),
+        cmocka_unit_test(a_queue_deleted_under_load_is_declared_again_and_used),
+        cmocka_unit_test(a_queue_deleted_under_load_that_is_not_ours_to_declare_is_named_as_gone),
+        cmocka_unit_test(a_queue_behind_an_exchange_is_bound_again_when_it_was_deleted),
         cmocka_unit_test(a_frozen_broker_is_cut_in_time_and_used_again),
         cmocka_unit_test(a_frozen_broker_is_cut_in_time_amid_a_large_message),
         cmocka_unit_test(a_publisher_stops_in_time_while_its_broker_is_frozen),

@@ -345,6 +345,25 @@ a_refused_connector_asks_again_every_30_s_and_recovers(void **state)
 }
 
 static void
+what_follows_a_refusal_does_not_hide_its_reason(void **state)
+{
+    struct world *w = *state;
+
+    is_welcomed(w, 1, 0);
+    errs(w, WIRE_R_UNKNOWN_ID, true);
+    errs(w, WIRE_R_HELLO_FIRST, false); /* for a ping that was on its way */
+    assert_int_equal(info(w).phase, SESSION_REFUSED);
+    assert_string_equal(info(w).words, "unknown_id: its words");
+    errs(w, WIRE_R_TYPE, false);
+    assert_string_equal(info(w).words, "unknown_id: its words");
+    errs(w, WIRE_R_VERSION, true); /* another reason to be out is news */
+    assert_string_equal(info(w).words, "version: its words");
+    passes(w, 30 * S);
+    is_welcomed(w, 1, 0);
+    assert_string_equal(info(w).words, "");
+}
+
+static void
 a_gateway_that_stops_is_asked_again_after_a_second_on_a_new_connection(void **state)
 {
     struct world *w = *state;
@@ -1152,6 +1171,7 @@ main(void)
         T(an_epoch_in_use_is_never_changed),
         T(a_replaced_connector_stays_away_for_ever),
         T(a_refused_connector_asks_again_every_30_s_and_recovers),
+        T(what_follows_a_refusal_does_not_hide_its_reason),
         T(a_gateway_that_stops_is_asked_again_after_a_second_on_a_new_connection),
         T(a_welcome_that_claims_bundles_we_never_sent_is_not_believed),
         T(bundles_go_in_order_within_the_credit),

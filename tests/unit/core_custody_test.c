@@ -219,19 +219,6 @@ half_a_bundle_is_dropped_when_its_author_is_lost(void **state)
     half_a_bundle_is_dropped(state, is_silent);
 }
 
-static void
-half_a_bundle_of_a_program_that_was_replaced_is_dropped(void **state)
-{
-    struct world *w = *state;
-    struct peer p = feed_with_credit(w), new;
-
-    peer_chunk(&p, 1, BIG, 0, WORLD_CHUNK);
-    new = peer_welcomed(w, "feed");
-    assert_int_equal(w->n_freed, 1);
-    assert_int_equal(figures(w).held_bytes, 0);
-    assert_int_equal(new.next, 1);
-}
-
 /* --- what can never be taken --- */
 
 static void
@@ -376,75 +363,6 @@ a_resend_below_half_a_bundle_does_not_disturb_it(void **state)
     assert_true(broker_has(&p, 2));
 }
 
-/* --- a takeover --- */
-
-static void
-what_was_at_a_publisher_for_a_program_that_was_replaced_is_answered_to_nobody(void **state)
-{
-    struct world *w = *state;
-    struct peer old = feed_with_credit(w), new;
-
-    peer_sends(&old, 100);
-    new = peer_welcomed(w, "feed");
-    assert_int_equal(figures(w).orphaned, 1);
-    assert_int_equal(w->n_freed, 0); /* the publisher borrows its body */
-    world_forget(w);
-    broker_confirms(&old, 1);
-    world_turn(w);
-    assert_int_equal(w->n_freed, 1);
-    assert_int_equal(said_count(w, new.conn, WIRE_VERDICT), 0);
-    assert_int_equal(peer_pushes(&new, 100), 1);
-    assert_int_equal(broker_newest(w)->epoch, new.epoch);
-}
-
-static void
-orphans_end_with_whatever_their_publisher_says(void **state)
-{
-    struct world *w = *state;
-    struct peer old = feed_with_credit(w), new;
-
-    for (int i = 0; i < 3; i++)
-        peer_sends(&old, 100);
-    new = peer_welcomed(w, "feed");
-    broker_nacks(&old, 1);
-    broker_refuses(&old, 2, WIRE_R_UNROUTABLE, NULL);
-    assert_int_equal(figures(w).held, 1);
-    broker_down(w, 0);
-    assert_int_equal(figures(w).held, 0);
-    broker_up(w, 0);
-    world_turn(w);
-    assert_int_equal(times_posted(&old, 3), 1); /* nobody waits for it: it is not published again */
-    assert_int_equal(said_count(w, new.conn, WIRE_VERDICT), 0);
-}
-
-static void
-what_waited_for_a_program_that_was_replaced_is_dropped_at_once(void **state)
-{
-    struct world *w = *state;
-    struct peer old = feed_with_credit(w);
-
-    broker_down(w, 0);
-    peer_sends(&old, 100);
-    peer_welcomed(w, "feed");
-    assert_int_equal(figures(w).held, 0);
-    broker_up(w, 0);
-    assert_int_equal(w->n_posted, 0);
-}
-
-static void
-refusals_that_a_replaced_program_had_not_seen_are_forgotten(void **state)
-{
-    struct world *w = *state;
-    struct peer old = feed_with_credit(w), new;
-
-    peer_sends(&old, 100);
-    broker_refuses(&old, 1, WIRE_R_REFUSED, "because");
-    new = peer_welcomed(w, "feed");
-    world_turn(w);
-    assert_int_equal(said_nacks(w, new.conn), 0);
-    assert_int_equal(figures(w).held_bytes, 0);
-}
-
 static void
 a_thousand_bundles_on_their_way_are_answered_by_one_ack(void **state)
 {
@@ -480,7 +398,6 @@ main(void)
         TEST(half_a_bundle_is_dropped_at_bye),
         TEST(half_a_bundle_is_dropped_when_the_connection_is_gone),
         TEST(half_a_bundle_is_dropped_when_its_author_is_lost),
-        TEST(half_a_bundle_of_a_program_that_was_replaced_is_dropped),
         TEST(a_bundle_that_is_too_large_gets_its_verdict_and_the_rest_of_it_is_dropped_in_silence),
         TEST(a_bundle_that_is_too_large_is_answered_and_not_punished_where_it_is_beyond_the_credit),
         TEST(a_bundle_without_bytes_gets_its_verdict_and_costs_as_much_as_a_tiny_one),
@@ -489,10 +406,6 @@ main(void)
         TEST(a_resend_of_what_is_known_is_answered_again_and_published_once),
         TEST(the_later_chunks_of_a_resend_are_dropped_in_silence),
         TEST(a_resend_below_half_a_bundle_does_not_disturb_it),
-        TEST(what_was_at_a_publisher_for_a_program_that_was_replaced_is_answered_to_nobody),
-        TEST(orphans_end_with_whatever_their_publisher_says),
-        TEST(what_waited_for_a_program_that_was_replaced_is_dropped_at_once),
-        TEST(refusals_that_a_replaced_program_had_not_seen_are_forgotten),
         TEST(a_thousand_bundles_on_their_way_are_answered_by_one_ack),
     };
 

@@ -1,10 +1,9 @@
-/* core_session_test.c - who is connected, and for whom it speaks: rules 1, 2, 3 and 7 of the protocol. */
+/* core_session_test.c - who is connected, and for whom it speaks: rules 1, 2 and 7 of the protocol. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <string.h>
 
 #include <cmocka.h>
 
@@ -85,6 +84,18 @@ a_hello_that_was_overtaken_by_a_newer_one_is_not_answered(void **state)
 }
 
 static void
+an_epoch_that_would_leave_no_room_for_a_later_one_is_refused(void **state)
+{
+    struct world *w = *state;
+    struct peer p = peer_new(w, "feed"), other = peer_new(w, "feed");
+
+    p.epoch = CORE_EPOCH_MAX + 1;
+    assert_false(peer_hello(&p));
+    assert_true(said_error(w, p.conn, WIRE_R_FIELD));
+    assert_true(peer_hello(&other));
+}
+
+static void
 a_connector_that_nobody_configured_is_told_so_and_that_it_is_final(void **state)
 {
     struct world *w = *state;
@@ -113,7 +124,7 @@ where_unknown_connectors_are_accepted_they_get_the_default_target(void **state)
 }
 
 static void
-more_connectors_than_the_gateway_can_know_are_told_that_it_is_busy(void **state)
+unknown_connectors_leave_room_for_configured_ones_and_are_told_that_it_is_busy(void **state)
 {
     struct world *w = *state;
     const struct core_connector unknown = {.id = "", .target = 9};
@@ -121,7 +132,7 @@ more_connectors_than_the_gateway_can_know_are_told_that_it_is_busy(void **state)
 
     w->unchecked = true;
     world_configure(w, NULL, 0, &unknown);
-    for (int i = 3; i < CORE_CONNECTORS_MAX; i++) { /* three are known already */
+    for (int i = 3; i < CORE_UNKNOWN_MAX; i++) { /* three are known already */
         char id[32];
         struct peer p;
 
@@ -137,6 +148,9 @@ more_connectors_than_the_gateway_can_know_are_told_that_it_is_busy(void **state)
     assert_true(said_error(w, last.conn, WIRE_R_BUSY));
     assert_false(said_last(w, last.conn, WIRE_ERROR)->fatal);
     last = peer_new(w, "many-3"); /* who is known still finds its place */
+    assert_true(peer_hello(&last));
+    world_configure(w, (struct core_connector[]){{.id = "one-too-many"}}, 1, &unknown);
+    last = peer_new(w, "one-too-many"); /* and who is configured */
     assert_true(peer_hello(&last));
 }
 
@@ -261,96 +275,6 @@ a_number_of_a_connection_that_is_used_again_is_another_connection(void **state)
     world_step(w, &(struct core_event){.kind = CORE_GONE, .u.conn = old}); /* of the one before */
     assert_int_equal(w->n_forgotten, 0);
     assert_string_equal(core_connector_of(w->core, other.conn), "slow");
-}
-
-/* --- expect --- */
-
-static void
-after_a_reconnect_it_goes_on_where_the_gateway_stands(void **state)
-{
-    struct world *w = *state;
-    struct peer p = peer_welcomed(w, "feed");
-
-    peer_pushes(&p, 100);
-    peer_pushes(&p, 100);
-    peer_asks(&p, 200000, 200000);
-    peer_chunk(&p, 3, 200000, 0, WORLD_CHUNK); /* half of the third */
-    peer_reconnects(&p);
-    assert_true(peer_hello(&p));
-    assert_int_equal(p.next, 3);
-}
-
-static void
-after_a_restart_of_the_gateway_it_goes_on_behind_the_mark(void **state)
-{
-    struct world *w = *state;
-    struct peer p = peer_welcomed(w, "feed");
-
-    for (uint64_t seq = 1; seq <= 3; seq++) {
-        peer_pushes(&p, 100);
-        if (seq < 3)
-            broker_confirms(&p, seq);
-    }
-    world_kind(w, CORE_SAVE);
-    world_restart(w);
-    peer_reconnects(&p);
-    p.seen = 1;
-    assert_true(peer_hello(&p));
-    assert_int_equal(p.next, 3);
-    world_turn(w);
-    assert_int_equal(said_ack(w, p.conn), 2); /* what was answered for is answered again */
-}
-
-static void
-a_gateway_that_knows_less_than_the_connector_has_seen_believes_it(void **state)
-{
-    struct world *w = *state;
-    struct peer p = peer_new(w, "feed");
-
-    p.fresh = false;
-    p.seen = 17;
-    assert_true(peer_hello(&p));
-    assert_int_equal(p.next, 18);
-    assert_int_equal(peer_pushes(&p, 100), 18);
-    broker_confirms(&p, 18);
-    world_turn(w);
-    assert_int_equal(said_ack(w, p.conn), 18);
-}
-
-static void
-a_mark_of_who_is_not_configured_counts_when_it_is(void **state)
-{
-    struct world *w = *state;
-    const struct core_connector list[] = {{.id = "later", .target = 4}};
-    struct core_event e = {.kind = CORE_MARK};
-    struct peer p = peer_new(w, "later");
-
-    e.u.mark.id = "later";
-    e.u.mark.epoch = p.epoch;
-    e.u.mark.answered = 41;
-    world_step(w, &e);
-    assert_false(peer_hello(&p));
-    assert_true(said_error(w, p.conn, WIRE_R_UNKNOWN_ID));
-    world_configure(w, list, 1, NULL);
-    p.fresh = false;
-    p.seen = 40;
-    assert_true(peer_hello(&p));
-    assert_int_equal(p.next, 42);
-}
-
-static void
-a_mark_does_not_overrule_who_has_spoken_already(void **state)
-{
-    struct world *w = *state;
-    struct peer p = peer_welcomed(w, "feed");
-    struct core_event e = {.kind = CORE_MARK};
-
-    e.u.mark.id = "feed";
-    e.u.mark.epoch = p.epoch + 5;
-    e.u.mark.answered = 41;
-    world_step(w, &e);
-    assert_true(peer_hello(&p));
-    assert_int_equal(p.next, 1);
 }
 
 /* --- liveness --- */
@@ -490,9 +414,10 @@ main(void)
         TEST(whatever_is_said_before_hello_is_answered_by_hello_first_and_does_nothing),
         TEST(a_hello_repeated_with_the_next_attempt_is_welcomed_again),
         TEST(a_hello_that_was_overtaken_by_a_newer_one_is_not_answered),
+        TEST(an_epoch_that_would_leave_no_room_for_a_later_one_is_refused),
         TEST(a_connector_that_nobody_configured_is_told_so_and_that_it_is_final),
         TEST(where_unknown_connectors_are_accepted_they_get_the_default_target),
-        TEST(more_connectors_than_the_gateway_can_know_are_told_that_it_is_busy),
+        TEST(unknown_connectors_leave_room_for_configured_ones_and_are_told_that_it_is_busy),
         TEST(a_hello_that_claims_to_have_seen_more_than_can_be_is_refused),
         TEST(a_fresh_hello_below_the_known_epoch_is_told_the_known_one),
         TEST(a_fresh_hello_with_the_known_epoch_is_another_program_once_bundles_of_it_are_known),
@@ -501,11 +426,6 @@ main(void)
         TEST(the_same_epoch_on_another_connection_is_the_same_program),
         TEST(of_several_hellos_on_one_connection_the_last_counts),
         TEST(a_number_of_a_connection_that_is_used_again_is_another_connection),
-        TEST(after_a_reconnect_it_goes_on_where_the_gateway_stands),
-        TEST(after_a_restart_of_the_gateway_it_goes_on_behind_the_mark),
-        TEST(a_gateway_that_knows_less_than_the_connector_has_seen_believes_it),
-        TEST(a_mark_of_who_is_not_configured_counts_when_it_is),
-        TEST(a_mark_does_not_overrule_who_has_spoken_already),
         TEST(who_is_silent_for_three_pings_is_forgotten_and_not_before),
         TEST(whatever_it_says_proves_that_it_lives),
         TEST(time_does_not_step_back),

@@ -93,6 +93,7 @@ note(void *ctx, const struct core_effect *e)
     struct world *w = ctx;
     struct mark m = {.epoch = 0};
 
+    w->in_core = false;
     switch (e->kind) {
     case CORE_SEND:
         note_said(w, e->u.send.conn, e->u.send.msg);
@@ -101,7 +102,7 @@ note(void *ctx, const struct core_effect *e)
         NOTE(w->cut, w->n_cut, e->u.conn);
         break;
     case CORE_FORGET:
-        NOTE(w->forgotten, w->n_forgotten, e->u.conn);
+        NOTE(w->forgotten, w->n_forgotten, e->u.forget.conn);
         break;
     case CORE_KEEP:
         NOTE(w->kept, w->n_kept, (struct kept){e->u.keep.slot, e->u.keep.size, e->u.keep.first});
@@ -131,6 +132,7 @@ note(void *ctx, const struct core_effect *e)
     case CORE_JOURNAL:
         break; /* the store's and the journal's alone */
     }
+    w->in_core = true;
 }
 
 /* --- the world --- */
@@ -140,7 +142,9 @@ step(struct world *w, const struct core_event *e)
 {
     const char *wrong;
 
+    w->in_core = true;
     core_step(w->core, e, w->now, &w->sink);
+    w->in_core = false;
     wrong = w->unchecked ? NULL : core_check(w->core);
     if (wrong != NULL)
         fail_msg("after an event of kind %d: %s", (int)e->kind, wrong);

@@ -70,6 +70,7 @@ struct world {
     uint64_t           next_conn;
     uint64_t           next_epoch;
     uint32_t           sessions;
+    bool               in_core;   /* a step is under way, and not in the sink */
     bool               unchecked; /* core_check costs a pass over all: off where there are thousands */
     struct said        said[WORLD_SAID_MAX];
     uint32_t           n_said;
@@ -155,7 +156,7 @@ uint64_t peer_sends(struct peer *p, uint64_t size);    /* the same without askin
 
 /* --- what the core said --- */
 uint32_t said_count(const struct world *w, uint64_t conn, enum wire_type type);
-const struct wire_msg *said_last(const struct world *w, uint64_t conn, enum wire_type type); /* fails if there is none */
+const struct wire_msg *said_last(const struct world *w, uint64_t conn, enum wire_type type); /* fails if none */
 bool said_nothing(const struct world *w, uint64_t conn);
 uint64_t said_ack(const struct world *w, uint64_t conn); /* the highest that was acked; 0: none */
 uint32_t said_nacks(const struct world *w, uint64_t conn);

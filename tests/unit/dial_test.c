@@ -20,6 +20,7 @@
 
 enum { FILL = 8, LIMIT_US = 300000, LONG_US = 20000000 };
 
+/* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the linker chose these names */
 /* The linker leads these calls here: a resolver that is asked for "silent" answers only when the test is over. */
 int __real_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints, struct addrinfo **ret);
 int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints, struct addrinfo **ret);
@@ -35,6 +36,8 @@ __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hi
     sem_post(&answered);
     return EAI_AGAIN;
 }
+
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
 /* The dialer is gone by now, and its look-up is still welcome. */
 static void

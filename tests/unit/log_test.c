@@ -405,6 +405,94 @@ without_memory_there_is_no_log(void **state)
     assert_int_equal(err.code, ERR_NOMEM);
 }
 
+/* A log to a pipe that nobody reads, and its other end. */
+static struct log *
+log_to_pipe(int ends[2], struct world *w)
+{
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_true(fcntl(ends[1], F_SETPIPE_SZ, 16384) > 0);
+    log_free(w->log);
+    w->log = log_new(ends[1], LOG_KEYVALUE, LOG_INFO, NULL);
+    assert_non_null(w->log);
+    return w->log;
+}
+
+/* All that is in the pipe.  Returns its lines, and adds up what lines log_left_out tell. */
+static size_t
+drain(int fd, struct world *w, size_t *ret_told)
+{
+    size_t n = 0, lines = 0;
+    ssize_t got;
+
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    while (n < OUT_MAX - 1 && (got = read(fd, w->out + n, OUT_MAX - 1 - n)) > 0)
+        n += (size_t)got;
+    w->out[n] = '\0';
+    *ret_told = 0;
+    for (const char *line = w->out; *line != '\0'; line = strchr(line, '\n') + 1) {
+        const char *told = strstr(line, "event=log_left_out of=all lines=");
+        if (told != NULL && told < strchr(line, '\n'))
+            *ret_told += strtoul(told + strlen("event=log_left_out of=all lines="), NULL, 10);
+        else
+            lines++;
+    }
+    return lines;
+}
+
+static void
+a_reader_that_does_not_read_is_not_waited_for_and_told_what_it_missed(void **state)
+{
+    struct world *w = *state;
+    int ends[2];
+    size_t told;
+    struct log *log = log_to_pipe(ends, w);
+
+    alarm(10); /* a write that waits would wait for ever */
+    for (int i = 0; i < 1000; i++) {
+        mono_us += 1000000;
+        log_event(log, LOG_WARN, "stuck", LOG_INT("i", i));
+    }
+    alarm(0);
+    const size_t before = drain(ends[0], w, &told);
+    assert_in_range(before, 1, 999);
+    assert_int_equal(told, 0);
+
+    log_event(log, LOG_WARN, "on");
+    assert_int_equal(drain(ends[0], w, &told), 1);
+    assert_int_equal(before + told, 1000);
+    assert_non_null(strstr(w->out, "level=error event=log_left_out of=all lines="));
+    log_event(log, LOG_WARN, "on");
+    assert_int_equal(drain(ends[0], w, &told), 1);
+    assert_int_equal(told, 0);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void
+what_was_left_out_as_a_repeat_is_told_even_if_its_count_found_no_room(void **state)
+{
+    struct world *w = *state;
+    int ends[2];
+    size_t told;
+    struct log *log = log_to_pipe(ends, w);
+
+    for (int i = 0; i < 30; i++)
+        log_event(log, LOG_WARN, "flood");
+    assert_int_equal(drain(ends[0], w, &told), 10);
+    assert_int_equal(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+    while (write(ends[1], "\n", 1) == 1)
+        ; /* full */
+    mono_us += 1000000;
+    log_event(log, LOG_WARN, "other");
+    drain(ends[0], w, &told);
+    log_free(log);
+    w->log = NULL;
+    drain(ends[0], w, &told);
+    assert_int_equal(told, 20 + 1);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 enum { WRITERS = 4, EACH = 500 };
 
 static void *
@@ -466,6 +554,8 @@ main(void)
         WITH_WORLD(the_last_count_is_told_when_the_log_ends),
         WITH_WORLD(time_is_cut_to_the_millisecond_and_survives_odd_clocks),
         WITH_WORLD(errno_is_left_as_it_was),
+        WITH_WORLD(a_reader_that_does_not_read_is_not_waited_for_and_told_what_it_missed),
+        WITH_WORLD(what_was_left_out_as_a_repeat_is_told_even_if_its_count_found_no_room),
         WITH_WORLD(lines_of_several_threads_do_not_mix),
         cmocka_unit_test(a_null_log_takes_everything_and_writes_nothing),
         cmocka_unit_test(without_memory_there_is_no_log),
