@@ -532,6 +532,12 @@ an_answer_of_the_disk_that_nobody_waits_for_changes_nothing(void **state)
     world_forget(w);
     stored(w, 1, true);
     assert_int_equal(said_count(w, p.conn, WIRE_HOLD), 0);
+    peer_ready(&p);
+    peer_commits(&p, 0, p.run, 2);
+    stored(w, 1, true); /* the old answer again, while another state is going */
+    assert_int_equal(said_count(w, p.conn, WIRE_HOLD), 0);
+    stored(w, 2, true);
+    assert_int_equal(said_count(w, p.conn, WIRE_HOLD), 1);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
