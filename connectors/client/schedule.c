@@ -153,7 +153,7 @@ int
 sluice_schedule_iso(struct sluice *s, const char *period, sluice_run_fn run, void *ctx,
                     const struct sluice_schedule_options *opt, struct sluice_error *err)
 {
-    struct session_schedule schedule;
+    struct session_schedule schedule = {.kind = WIRE_S_PERIOD};
     int rc = check_callback(run, err);
 
     if (rc == 0 && period == NULL)
@@ -167,7 +167,7 @@ int
 sluice_schedule_unit(struct sluice *s, double n, enum sluice_unit unit, sluice_run_fn run, void *ctx,
                      const struct sluice_schedule_options *opt, struct sluice_error *err)
 {
-    struct session_schedule schedule;
+    struct session_schedule schedule = {.kind = WIRE_S_PERIOD};
     int rc = check_callback(run, err);
 
     if (rc == 0)
