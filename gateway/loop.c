@@ -23,7 +23,7 @@
 
 enum {
     TURN_MAX = 512,     /* messages from the door in one turn */
-    LATE_US = 10000,    /* what found no room at the store is tried again after this */
+    LATE_US = 10000,    /* what found no memory, or no room at the store, is tried again after this */
     STOP_READ_MS = 150  /* for connectors to read that we stop */
 };
 
@@ -280,6 +280,9 @@ wait_ms(const struct loop *l, int64_t reap_us)
         due = l->save_us;
     if (operators_due(l->operators) < due)
         due = operators_due(l->operators);
+    for (int i = 0; i < l->settings->broker.connections; i++)
+        if (l->batches[i].n > 0 && l->now_us + LATE_US < due)
+            due = l->now_us + LATE_US;
     if (l->states_late && l->now_us + LATE_US < due)
         due = l->now_us + LATE_US;
     if (reap_us < due)

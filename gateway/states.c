@@ -11,6 +11,7 @@
 struct upload {
     uint64_t        conn; /* 0: free */
     uint64_t        have;
+    uint64_t        moved; /* when its last chunk came, in chunks */
     struct wire_msg first;
     char           *bytes;
 };
@@ -39,6 +40,7 @@ struct states {
     struct state       *store;
     struct states_hands hands;
     struct upload       uploads[STATES_UPLOADS_MAX];
+    uint64_t            chunks; /* that came, of all uploads */
     struct asked        asked[STATES_ASKED_MAX];
     struct waiter       waiting[STATES_WAITING_MAX];
     size_t              waiting_bytes;
@@ -117,12 +119,17 @@ send_saved(struct states *s, uint64_t conn, uint64_t version)
 static struct asked *
 ask(struct states *s, uint64_t conn)
 {
-    for (int i = 0; i < STATES_ASKED_MAX; i++)
-        if (!s->asked[i].used) {
-            s->asked[i] = (struct asked){.used = true, .conn = conn};
-            return &s->asked[i];
-        }
-    return NULL;
+    struct asked *free_one = NULL;
+
+    for (int i = 0; i < STATES_ASKED_MAX; i++) {
+        if (s->asked[i].used && s->asked[i].conn == conn)
+            return NULL; /* one at a time: answers that nobody reads must not pile up */
+        if (!s->asked[i].used && free_one == NULL)
+            free_one = &s->asked[i];
+    }
+    if (free_one != NULL)
+        *free_one = (struct asked){.used = true, .conn = conn};
+    return free_one;
 }
 
 static uint64_t
@@ -295,6 +302,19 @@ upload_of(struct states *s, uint64_t conn)
     return NULL;
 }
 
+/* The one that was longest without a chunk gives way: who stops half-way must not hold up all others. */
+static struct upload *
+upload_oldest(struct states *s)
+{
+    struct upload *oldest = &s->uploads[0];
+
+    for (int i = 1; i < STATES_UPLOADS_MAX; i++)
+        if (s->uploads[i].moved < oldest->moved)
+            oldest = &s->uploads[i];
+    upload_end(oldest);
+    return oldest;
+}
+
 /* The first chunk: room for all of it, or none. */
 static struct upload *
 upload_begin(struct states *s, uint64_t conn, const struct wire_msg *m)
@@ -306,10 +326,11 @@ upload_begin(struct states *s, uint64_t conn, const struct wire_msg *m)
     else
         u = upload_of(s, 0);
     if (u == NULL)
-        return NULL;
+        u = upload_oldest(s);
     if (m->size > 0 && (u->bytes = malloc(m->size)) == NULL)
         return NULL;
     u->conn = conn;
+    u->moved = ++s->chunks;
     u->first = *m;
     return u;
 }
@@ -340,8 +361,13 @@ set(struct states *s, uint64_t conn, const char *connector, const struct wire_ms
             return;
         }
     }
-    if (u == NULL)
-        return; /* a later chunk of one that was refused */
+    if (u == NULL) {
+        /* A later chunk of one that was refused, gave way, or never began: answered once, at its end. */
+        if (m->off + len >= m->size)
+            send_error(s, conn, WIRE_R_STATE_SIZE, "the chunks of this state do not add up: send it again", 0);
+        return;
+    }
+    u->moved = ++s->chunks;
     if (!goes_on(u, m, len)) {
         upload_end(u);
         send_error(s, conn, WIRE_R_STATE_SIZE, "the chunks of this state do not add up: send it again", 0);

@@ -19,11 +19,14 @@ enum {
     CORE_CONNECTORS_MAX = 20000, /* known to one gateway, configured and admitted ones together */
     CORE_UNKNOWN_MAX = 10000,    /* who is not configured is admitted, or remembered, only below this many */
     CORE_PUBLISHERS_MAX = 16,
+    CORE_RING_MAX = 65536,       /* records of one connector; then it gets no more credit until some are settled */
     CORE_NACKS_MAX = 64,         /* unseen nacks of one connector; then it gets no more credit until it has seen them */
 };
 
-/* A larger epoch is refused, or one hello could take all those after it. */
+/* A larger epoch is refused, or one hello could take all those after it; but a step from the one that is known is always
+ * possible, so nobody is locked out. */
 #define CORE_EPOCH_MAX (1ULL << 62)
+#define CORE_EPOCH_STEP 2048ULL
 
 struct core_config {
     uint64_t memory_limit; /* bytes admitted, and credit that is out, together */

@@ -189,16 +189,16 @@ hello(struct core *k, uint64_t conn, const struct wire_msg *m)
 
     if (i == NONE)
         return;
-    if (m->epoch > CORE_EPOCH_MAX) {
-        session_error(k, conn, WIRE_R_FIELD, "epoch",
-                      "an epoch is at most 2^62: microseconds since 1970 times 1024 serve", NULL);
-        return;
-    }
     if (m->seen > WIRE_NUMBER_MAX / 2) {
         session_error(k, conn, WIRE_R_FIELD, "seen", "no connector has seen so many verdicts", NULL);
         return;
     }
     c = k->connectors[i];
+    if (m->epoch > CORE_EPOCH_MAX && m->epoch - c->epoch > CORE_EPOCH_STEP) {
+        session_error(k, conn, WIRE_R_FIELD, "epoch",
+                      "an epoch is at most 2^62: microseconds since 1970 times 1024 serve", NULL);
+        return;
+    }
     if (!epoch_is_right(k, c, conn, m))
         return;
     if (before != NONE && before != i)

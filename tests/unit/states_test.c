@@ -298,8 +298,9 @@ leave_that_finds_no_place_at_the_store_is_used_later(void **state)
 
     say(w, CONN, &m, "one");
     for (uint64_t i = 0; i < STATES_ASKED_MAX; i++)
-        say(w, 1000, &get, "");
-    states_gone(w->states, 1000);
+        say(w, 1000 + i, &get, "");
+    for (uint64_t i = 0; i < STATES_ASKED_MAX; i++)
+        states_gone(w->states, 1000 + i);
     states_go(w->states, w->stepped[0].u.commit.ticket, 99, NULL);
     assert_true(states_turn(w->states));
     answers(w, STATES_ASKED_MAX);
