@@ -23,8 +23,8 @@ enum {
     CORE_NACKS_MAX = 64,         /* unseen nacks of one connector; then it gets no more credit until it has seen them */
 };
 
-/* A larger epoch is refused, or one hello could take all those after it; but a step from the one that is known is always
- * possible, so nobody is locked out. */
+/* A larger epoch is refused, or one hello could take all those after it; but a step from the one that is known is
+ * always possible, so nobody is locked out. */
 #define CORE_EPOCH_MAX (1ULL << 62)
 #define CORE_EPOCH_STEP 2048ULL
 
@@ -156,9 +156,9 @@ enum core_effect_kind {
     CORE_PUBLISH,    /* slot, publish: hand the body to a publisher */
     CORE_STORE_MARK, /* mark */
     CORE_STORE_ROW,  /* row, ticket: keep this schedule; answered with CORE_STORED */
-    CORE_CLEAR_STATE,/* id: make this connector's state empty, with the next version */
+    CORE_CLEAR_STATE, /* id: make this connector's state empty, with the next version */
     CORE_COMMIT_GO,  /* go: store the state of this ticket now, with the row in one; answered with CORE_COMMITTED */
-    CORE_COMMIT_FAIL,/* fail: the state of this ticket will not be stored */
+    CORE_COMMIT_FAIL, /* fail: the state of this ticket will not be stored */
     CORE_JOURNAL     /* journal: a decision, to be written down */
 };
 

@@ -104,7 +104,8 @@ credit_hold(const struct core *k, const struct connector *c)
 {
     const struct pub *p = &k->pubs[c->cfg.publisher];
 
-    return (c->sch.paused ? (uint32_t)WIRE_HOLD_PAUSED : 0) | (k->draining ? (uint32_t)WIRE_HOLD_DRAINING : 0) | (!p->up ? (uint32_t)WIRE_HOLD_BROKER_DOWN : 0) |
+    return (c->sch.paused ? (uint32_t)WIRE_HOLD_PAUSED : 0) | (k->draining ? (uint32_t)WIRE_HOLD_DRAINING : 0) |
+           (!p->up ? (uint32_t)WIRE_HOLD_BROKER_DOWN : 0) |
            (p->up && p->blocked ? (uint32_t)WIRE_HOLD_BROKER_ALARM : 0);
 }
 

@@ -55,7 +55,7 @@ struct schedule {
     int64_t  period_us;
     int64_t  base_us;    /* the next run is due at base + period */
     int64_t  due_us;     /* when it is looked at next, if heap_at is set */
-    int64_t  last_run_us;/* wall clock */
+    int64_t  last_run_us; /* wall clock */
 };
 
 /* A state that is to be set, as it was asked for. */
@@ -184,7 +184,7 @@ struct core {
 void     core_emit(struct core *k, const struct core_effect *e);
 void     core_send(struct core *k, uint64_t conn, const struct wire_msg *m);
 uint64_t core_random(struct core *k);
-void     list_push(struct core *k, struct list *l, uint32_t i); /* hungry, dirty, unsaved, retry, line: by which list it is */
+void     list_push(struct core *k, struct list *l, uint32_t i); /* hungry, dirty, unsaved, retry or line */
 uint32_t list_pop(struct core *k, struct list *l);
 
 /* table.c: connectors by id and by connection */
@@ -263,7 +263,8 @@ void run_store(struct core *k, struct connector *c);
 void run_store_end(struct core *k, struct connector *c); /* the row that says that its run is over */
 void run_stored(struct core *k, uint64_t ticket, bool ok);
 void run_load(struct core *k, const struct core_row *row);
-void run_journal(struct core *k, const struct connector *c, const char *what, uint32_t reasons, const struct wire_msg *m);
+void run_journal(struct core *k, const struct connector *c, const char *what, uint32_t reasons,
+                 const struct wire_msg *m);
 
 /* What an end of its run changes, but for the row: that is the caller's to store. */
 void run_finish(struct core *k, struct connector *c, const char *what, int64_t at_us, const struct wire_msg *m);
