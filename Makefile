@@ -182,6 +182,7 @@ GATEWAY_SRC := \
     gateway/bodies.c \
     gateway/doors/router.c \
     gateway/effects.c \
+    gateway/files.c \
     gateway/loop.c \
     gateway/loop_open.c \
     gateway/main.c \
@@ -262,6 +263,7 @@ $(call unit,core_posting_test,$(CORE_WORLD),msgpack)
 $(call unit,core_credit_test,$(CORE_WORLD),msgpack)
 $(call unit,core_memory_test,$(CORE_WORLD),msgpack no_heap)
 $(call unit,bodies_test,gateway/bodies.c common/err.c common/text.c,no_heap)
+$(call unit,files_test,gateway/files.c common/clock.c common/err.c common/log.c common/text.c)
 $(call unit,targets_test,gateway/targets.c common/err.c common/text.c)
 $(call unit,router_test,gateway/doors/router.c common/clock.c common/err.c common/text.c,zmq)
 $(call unit,plan_test,gateway/plan.c gateway/targets.c $(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "err.h"
+#include "files.h"
 #include "log.h"
 #include "loop.h"
 #include "settings.h"
@@ -153,6 +154,7 @@ main(int argc, char **argv)
         settings_free(settings);
         return EX_OSERR;
     }
+    files_raise(settings->n_connectors, log);
     status = run(settings, &arguments, log);
     log_free(log);
     return status;

@@ -79,6 +79,10 @@ check_tcp(struct settings_draft *d, const char *rest, struct err *err)
     const char *endpoint = d->s->door.endpoint, *colon = strrchr(rest, ':');
     char        host[64], shown[SETTINGS_SHOWN_MAX], fixed[64];
 
+    if (colon != NULL && colon[1] != '\0' && strchr(colon, ']') == NULL && !is_port(colon + 1))
+        return settings_blame_key(d, "door.endpoint", err,
+                                  "the port of \"%s\" is not a number from 0 to 65535: write tcp://127.0.0.1:7117",
+                                  settings_show(endpoint, shown));
     if (colon == NULL || !is_port(colon + 1))
         return settings_blame_key(d, "door.endpoint", err, "\"%s\" has no port: write tcp://127.0.0.1:7117",
                                   settings_show(endpoint, shown));

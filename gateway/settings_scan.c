@@ -264,6 +264,9 @@ scan_text(struct scan *scan, const char *path, const char *text, size_t len, int
 {
     struct cursor c = {.scan = scan, .path = path, .at = text, .end = text + len, .line = 1, .depth = depth};
 
+    /* libconfig calls it a syntax error in a line where nothing wrong is to be seen. */
+    if (len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0)
+        return refuse(&c, "the file begins with a byte order mark: save it as UTF-8 without BOM");
     while (c.at < c.end) {
         if (!skip_comment(&c) && scan_token(&c) != 0)
             return -1;

@@ -114,15 +114,32 @@ read_fd(int fd, struct gather *g, const char *path, struct err *err)
     }
 }
 
+/* Not anything else: a FIFO would be waited for, and a device may never end. */
+static int
+open_file(const char *path, struct err *err)
+{
+    struct stat st;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO without a writer opens at once, too */
+
+    if (fd < 0)
+        return err_set(err, ERR_IO, errno, "feed %s", path);
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        return fd;
+    err_set(err, ERR_CONFIG, 0, "--feed: %s is %s, and no regular file: save the feed in a file, and give its path",
+            path, S_ISDIR(st.st_mode) ? "a folder" : S_ISFIFO(st.st_mode) ? "a pipe" : "a device or a socket");
+    close(fd);
+    return -1;
+}
+
 static int
 from_file(const struct kev_fetch *f, struct kev_page *ret, struct err *err)
 {
     struct gather g = {.cap = f->cap};
-    int fd = open(f->feed, O_RDONLY | O_CLOEXEC);
+    int fd = open_file(f->feed, err);
     int rc;
 
     if (fd < 0)
-        return err_set(err, ERR_IO, errno, "feed %s", f->feed);
+        return -1;
     rc = read_fd(fd, &g, f->feed, err);
     close(fd);
     if (rc != 0) {

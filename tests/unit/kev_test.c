@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cisa-kev/cursor.h"
@@ -530,6 +531,24 @@ a_malformed_feed_is_refused_with_its_place(void **state)
 }
 
 static void
+a_feed_that_is_no_regular_file_is_refused_in_words_and_not_waited_for(void **state)
+{
+    struct world *w = *state;
+
+    assert_int_equal(mkfifo(w->feed, 0600), 0);
+    alarm(10); /* to open it is to wait for who writes */
+    assert_int_equal(run(w), EXITS_USAGE);
+    alarm(0);
+    assert_non_null(strstr(w->said, "feed.json is a pipe, and no regular file: save the feed in a file"));
+    w->opt.feed = w->dir;
+    assert_int_equal(run(w), EXITS_USAGE);
+    assert_non_null(strstr(w->said, "is a folder, and no regular file"));
+    w->opt.feed = "/dev/zero";
+    assert_int_equal(run(w), EXITS_USAGE);
+    assert_non_null(strstr(w->said, "/dev/zero is a device or a socket"));
+}
+
+static void
 a_feed_of_too_many_values_is_refused_before_it_is_parsed(void **state)
 {
     size_t len = 2 * (KEV_VALUES_MAX + 2);
@@ -599,6 +618,7 @@ main(void)
         WITH_WORLD(a_refused_bundle_is_named_and_the_state_stays),
         WITH_WORLD(a_state_of_somebody_else_is_not_overwritten),
         WITH_WORLD(another_feed_starts_anew),
+        WITH_WORLD(a_feed_that_is_no_regular_file_is_refused_in_words_and_not_waited_for),
         WITH_WORLD(a_stop_leaves_the_state_and_asks_to_run_again),
         WITH_WORLD(a_gateway_that_is_not_there_is_given_up_in_time),
         WITH_WORLD(with_a_period_it_runs_at_each_permit_and_a_signal_between_two_is_a_good_end),

@@ -302,6 +302,18 @@ files_are_included_from_the_folder_of_the_file_wherever_the_process_is(void **st
 }
 
 static void
+a_byte_order_mark_is_named(void **state)
+{
+    struct world *w = *state;
+    char path[PATH];
+
+    refused(w, "\xEF\xBB\xBFstop = { linger = \"1s\"; };", "sluice.cfg:1: the file begins with a byte order mark");
+    refused(w, "\xEF\xBB\xBF", "without BOM");
+    write_file(w, "more.cfg", "\xEF\xBB\xBFmissed = 4;\n", 0600, path);
+    refused(w, "door = {\n@include \"more.cfg\"\n};\n", "more.cfg:1: the file begins with a byte order mark");
+}
+
+static void
 ten_thousand_connectors_are_taken_and_one_more_is_not(void **state)
 {
     struct world *w = *state;
@@ -592,7 +604,11 @@ the_door_opens_on_loopback_only(void **state)
         {"door = { endpoint = \"tcp://eth0:7117\"; };", "not loopback"},
         {"door = { endpoint = \"tcp://192.168.1.1;127.0.0.1:7117\"; };", "not loopback"},
         {"door = { endpoint = \"tcp://127.0.0.1\"; };", "has no port"},
-        {"door = { endpoint = \"tcp://127.0.0.1:70000\"; };", "has no port"},
+        {"door = { endpoint = \"tcp://127.0.0.1:\"; };", "has no port"},
+        {"door = { endpoint = \"tcp://[::1]\"; };", "has no port"},
+        {"door = { endpoint = \"tcp://127.0.0.1:70000\"; };", "is not a number from 0 to 65535"},
+        {"door = { endpoint = \"tcp://127.0.0.1:99999\"; };", "is not a number from 0 to 65535"},
+        {"door = { endpoint = \"tcp://127.0.0.1:amqp\"; };", "is not a number from 0 to 65535"},
         {"door = { endpoint = \"udp://127.0.0.1:1\"; };", "neither tcp:// nor ipc://"},
         {"door = { endpoint = \"ipc://relative\"; };", "not absolute"},
         {"door = { endpoint = \"ipc://@abstract\"; };", "not absolute"},
@@ -798,6 +814,7 @@ main(void)
         TEST(the_default_of_max_bundle_follows_the_limit),
         TEST(the_socket_of_operators_lies_beside_the_state_unless_it_is_named),
         TEST(files_are_included_from_the_folder_of_the_file_wherever_the_process_is),
+        TEST(a_byte_order_mark_is_named),
         TEST(ten_thousand_connectors_are_taken_and_one_more_is_not),
         TEST(a_password_file_is_read_without_its_newline),
         TEST(a_password_file_that_all_may_read_or_that_is_empty_is_refused),
