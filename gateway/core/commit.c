@@ -209,6 +209,7 @@ commit_stored(struct core *k, uint64_t stored, bool ok)
     c->commit.going = false;
     if (ok && c->commit.gone.has_run)
         ended(k, c);
+    schedule_look(k, c); /* another program may have asked since: its time follows from this end */
     list_push(k, &k->dirty, i); /* another may wait behind it */
 }
 

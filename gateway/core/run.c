@@ -201,6 +201,7 @@ end(struct core *k, struct connector *c, const char *what, const struct wire_msg
 {
     run_finish(k, c, what, k->now_us, m);
     run_store_end(k, c);
+    schedule_look(k, c); /* it may have asked already, if the run was thought lost */
 }
 
 const char *
@@ -252,6 +253,20 @@ superseded(struct core *k, const struct connector *c)
     core_send(k, c->conn, &m);
 }
 
+/* A ping that names no run, and asks for none: was what we told last lost on the way, at a full pipe? */
+static void
+remind(struct core *k, struct connector *c)
+{
+    struct schedule *s = &c->sch;
+
+    if (s->running) {
+        run_send_permit(k, c);
+    } else if (s->kind == WIRE_S_TERMINATE + 1 && !s->asking && s->told != 0) {
+        s->asking = s->answer = true; /* it was held and did not end: it is told again, but not looked at */
+        list_push(k, &k->dirty, c->number);
+    }
+}
+
 void
 run_declared(struct core *k, struct connector *c, const struct wire_msg *m)
 {
@@ -260,8 +275,10 @@ run_declared(struct core *k, struct connector *c, const struct wire_msg *m)
     if (s->unstored)
         run_store(k, c);
     if (!WIRE_HAS(m, WIRE_F_RUN)) {
-        if (s->running && m->type == WIRE_PING)
-            run_send_permit(k, c); /* it does not know of its run: the permit was lost on the way */
+        if (m->type == WIRE_PING)
+            remind(k, c);
+        else if (s->expected) /* it is back: it asks, or names it, within three pings */
+            due_set(k, c, k->now_us + k->cfg.ping_us * k->cfg.missed);
         return;
     }
     if (s->running && memcmp(s->run, m->run, sizeof(s->run)) == 0) {
@@ -274,5 +291,7 @@ run_declared(struct core *k, struct connector *c, const struct wire_msg *m)
         /* We were started again, or thought it lost: as long as no newer run is permitted, it goes on. */
         memcpy(s->run, m->run, sizeof(s->run));
         begin(k, c, "adopted");
+    } else if (m->type == WIRE_PING && s->end_stored) {
+        run_answer_done(k, c); /* the answer was lost on the way, at a full pipe */
     }
 }
