@@ -7,7 +7,8 @@
 #include "fleet_parts.h"
 
 enum {
-    ALL_EVERY = 1000,      /* events between two passes over all */
+    ALL_EVERY = 1000,      /* events between two passes over all, */
+    SMALL_EVERY = 100,     /* and in a small world */
     RUN_PINGS = 3,         /* a run takes at most so many pings, */
     CALM_PINGS = 9 + RUN_PINGS, /* and so many after the last fault everybody who is due has run: see rules_end */
     EVENTS_MAX = 50000000  /* a world that takes more goes round in circles */
@@ -98,14 +99,14 @@ happen(struct fleet *w, const struct heap_item *h, const struct script *script)
 static void
 live(struct fleet *w, const struct script *script)
 {
-    const uint64_t first = w->fig->events;
+    const uint64_t first = w->fig->events, every = w->size.connectors <= 20 ? SMALL_EVERY : ALL_EVERY;
     struct heap_item h;
 
     while (w->broken == NULL && heap_pop(w->heap, &h) && h.at <= w->end_at) {
         w->now = h.at;
         w->fig->events++;
         happen(w, &h, script);
-        if ((w->fig->events - first) % ALL_EVERY == 0)
+        if ((w->fig->events - first) % every == 0)
             rules_all(w);
         if (w->fig->events - first > EVENTS_MAX)
             fleet_breaks(w, NULL, "the world goes round in circles");
@@ -132,6 +133,7 @@ draw_id(struct fleet *w, uint32_t n, uint64_t seed)
     i->resume = i->kind == WIRE_S_PERIOD + 1 && chance_is(&i->c, 0.4) ? WIRE_RESUME_SCHEDULE : WIRE_RESUME_DRAIN;
     i->stubborn = chance_is(&i->c, 0.1);
     i->remembers = chance_is(&i->c, 0.1);
+    i->cursor = chance_is(&i->c, 0.3);
     i->early = chance_is(&i->c, 0.5);
     i->publisher = (uint32_t)chance_below(&i->c, w->size.publishers);
     i->want = chance_is(&i->c, 0.1) ? 1 + (uint64_t)chance_below(&i->c, 1000000) : 0;
@@ -158,6 +160,7 @@ set_up(struct fleet *w, uint64_t seed, const struct script *script)
     w->now = 1 + chance_below(&w->c, SECOND);
     w->wall_us = 1790000000LL * SECOND;
     w->delay_us = chance_log(&w->c, 500, 10000);
+    w->drop_rate = chance_is(&w->c, 0.2) ? 0.005 : 0;
     w->next_epoch = 1000;
     w->calm_at = w->now + START_US + w->size.faults_us;
     w->end_at = w->calm_at + CALM_PINGS * w->size.ping_us + 40LL * SECOND;

@@ -163,6 +163,7 @@ fleet_calm(struct fleet *w)
 {
     w->calm = true;
     w->disk_slow_us = w->disk_fails = 0;
+    w->drop_rate = 0;
     if (w->core == NULL)
         gateway_start(w);
     tell_hold(w, NULL, 0);

@@ -41,56 +41,126 @@ grow_pending(struct fleet *w)
     w->cap_pending = cap;
 }
 
+/* In order; what waits for a slow disk is written together. */
 static void
-keep_row(struct fleet *w, const struct core_effect *e)
+keep(struct fleet *w, struct pending p)
 {
-    struct id *i = truth_id(w, e->u.store.row.id);
     const int64_t slow = w->disk_slow_us > 0 ? chance_below(&w->c, w->disk_slow_us) : 0;
-    int64_t at;
+    const int64_t at = w->now + slow + chance_below(&w->c, ROW_US);
 
-    if (i == NULL)
-        return;
-    truth_row(w, i, &e->u.store.row);
     if (w->n_pending == w->cap_pending)
         grow_pending(w);
-    *pending_at(w, w->n_pending++) = (struct pending){
-        .id = (uint32_t)(i - w->ids), .ok = chance_below(&w->c, 100) >= w->disk_fails, .ticket = e->u.store.ticket,
-        .t = i->t, .row = e->u.store.row};
-    /* In order; what waits for a slow disk is written together. */
-    at = w->now + slow + chance_below(&w->c, ROW_US);
+    p.at = w->now;
+    p.ok = chance_below(&w->c, 100) >= w->disk_fails;
+    *pending_at(w, w->n_pending++) = p;
     w->disk_at = at > w->disk_at ? at : w->disk_at + 1;
     fleet_at(w, w->disk_at, EV_STORED, w->generation, 0);
 }
 
-/* The oldest row that is on its way reaches the disk, or cannot be written. */
-static uint64_t
-write_row(struct fleet *w, bool *ok)
+static void
+keep_row(struct fleet *w, const struct core_effect *e)
 {
-    const struct pending *p = pending_at(w, 0);
-    struct id *i = &w->ids[p->id];
+    struct id *i = truth_id(w, e->u.store.row.id);
+
+    if (i == NULL)
+        return;
+    truth_row(w, i, &i->t, &e->u.store.row);
+    keep(w, (struct pending){.id = (uint32_t)(i - w->ids), .ticket = e->u.store.ticket, .t = i->t,
+                             .row = e->u.store.row});
+}
+
+/* Its ticket is the connection. */
+static void
+keep_commit(struct fleet *w, const struct core_effect *e)
+{
+    struct id *i = &w->ids[(uint32_t)e->u.go.ticket / 4];
+    struct truth t;
+
+    if (e->u.go.row == NULL || strcmp(e->u.go.row->id, i->name) != 0) {
+        fleet_breaks(w, i, "a state that ends a run is to be stored without its row");
+        return;
+    }
+    t = truth_at_end(w, i, i->t.run);
+    truth_row(w, i, &t, e->u.go.row);
+    keep(w, (struct pending){.id = (uint32_t)(i - w->ids), .commit = true, .ticket = e->u.go.stored,
+                             .conn = e->u.go.ticket, .t = t, .row = *e->u.go.row});
+}
+
+/* The oldest row that is on its way reaches the disk, or cannot be written. */
+static struct pending
+write_row(struct fleet *w)
+{
+    const struct pending p = *pending_at(w, 0);
+    struct id *i = &w->ids[p.id];
 
     w->pending_head++;
     w->n_pending--;
     w->fig->rows++;
-    w->fig->rows_failed += !p->ok;
-    *ok = p->ok;
-    if (p->ok) {
+    w->fig->rows_failed += !p.ok;
+    if (p.ok) {
         i->disk.is = true;
-        i->disk.t = p->t;
-        i->disk.row = p->row;
+        i->disk.t = p.t;
+        i->disk.row = p.row;
         i->disk.row.id = i->name;
+        if (p.t.ends > i->ends)
+            i->ends = p.t.ends; /* an end that is on disk is one, whoever hears of it */
     }
-    return p->ticket;
+    return p;
+}
+
+/* The shell's own words to a connector. */
+static void
+say(struct fleet *w, uint64_t conn, const struct wire_msg *m)
+{
+    struct id *i;
+    struct program *p = fleet_program(w, conn, &i);
+
+    if (p != NULL)
+        fleet_send(w, i, p, conn, m, false);
+}
+
+static void
+say_error(struct fleet *w, uint64_t conn, enum wire_reason code)
+{
+    const struct wire_msg m = {.type = WIRE_ERROR, .code = code, .text = {"a state", 7},
+                               .has = 1ULL << WIRE_F_CODE | 1ULL << WIRE_F_TEXT | 1ULL << WIRE_F_FATAL};
+
+    say(w, conn, &m);
 }
 
 void
 gateway_stored(struct fleet *w)
 {
     struct core_event e = {.kind = CORE_STORED};
+    const struct wire_msg saved = {.type = WIRE_STATE, .op = WIRE_OP_SAVED, .version = 1,
+                                   .has = 1ULL << WIRE_F_OP | 1ULL << WIRE_F_VERSION};
+    struct pending p;
 
     if (w->n_pending == 0)
         return;
-    e.u.stored.ticket = write_row(w, &e.u.stored.ok);
+    p = write_row(w);
+    e.u.stored.ticket = p.ticket;
+    e.u.stored.ok = p.ok;
+    if (p.commit) {
+        e.kind = CORE_COMMITTED;
+        w->committed = &p;
+        w->fig->commits += p.ok;
+    }
+    if (p.commit && p.ok)
+        say(w, p.conn, &saved);
+    else if (p.commit)
+        say_error(w, p.conn, WIRE_R_BUSY);
+    gateway_step(w, &e);
+    w->committed = NULL;
+}
+
+void
+gateway_commit(struct fleet *w, const struct packet *p)
+{
+    struct core_event e = {.kind = CORE_COMMIT, .u.commit = {.conn = p->conn, .ticket = p->conn, .has_run = true}};
+
+    e.u.commit.outcome = p->msg.outcome;
+    memcpy(e.u.commit.run, p->msg.run, WIRE_RUN_LEN);
     gateway_step(w, &e);
 }
 
@@ -115,6 +185,8 @@ send(struct fleet *w, const struct core_effect *e)
     struct program *p = fleet_program(w, conn, &i);
 
     rules_sent(w, &w->ids[(uint32_t)conn / 4], conn, e->u.send.msg);
+    if (chance_is(&w->c, w->drop_rate))
+        return; /* its pipe is full */
     if (p == NULL || p->hole) {
         /* The door finds out, or not. */
         if (chance_is(&w->c, 0.5))
@@ -137,6 +209,13 @@ on_effect(void *ctx, const struct core_effect *e)
     case CORE_STORE_ROW:
         keep_row(w, e);
         break;
+    case CORE_COMMIT_GO:
+        keep_commit(w, e);
+        break;
+    case CORE_COMMIT_FAIL:
+        if (e->u.fail.reason != WIRE_R_NONE)
+            say_error(w, e->u.fail.ticket, e->u.fail.reason);
+        break;
     case CORE_STORE_MARK:
         keep_mark(w, e);
         break;
@@ -144,8 +223,6 @@ on_effect(void *ctx, const struct core_effect *e)
     case CORE_KEEP:
     case CORE_FREE:
     case CORE_PUBLISH:
-    case CORE_COMMIT_GO:
-    case CORE_COMMIT_FAIL:
         fleet_breaks(w, NULL, "an effect on bundles, or a cut, where there are no bundles");
         break;
     case CORE_FORGET:
@@ -264,7 +341,6 @@ gateway_crash(struct fleet *w, bool says_so)
 {
     const struct core_event e = {.kind = CORE_STOP};
     uint32_t written = w->n_pending == 0 ? 0 : (uint32_t)chance_below(&w->c, w->n_pending + 1);
-    bool ok;
 
     if (says_so)
         gateway_step(w, &e);
@@ -275,7 +351,7 @@ gateway_crash(struct fleet *w, bool says_so)
     w->fig->gateway_crashes++;
     /* Some of the rows that were on their way get to the disk, though nobody is there to hear of it. */
     while (written-- > 0)
-        write_row(w, &ok);
+        write_row(w);
     w->n_pending = 0;
     w->disk_at = w->now;
     for (uint32_t n = 0; n < w->size.connectors; n++)

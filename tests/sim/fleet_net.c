@@ -83,6 +83,8 @@ fleet_to_gateway(struct fleet *w, uint32_t n)
     e.u.message.msg = &packet.msg;
     w->incoming = &packet;
     gateway_step(w, &e);
+    if (packet.msg.type == WIRE_STATE)
+        gateway_commit(w, &packet);
     w->incoming = NULL;
 }
 

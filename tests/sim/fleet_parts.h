@@ -25,6 +25,7 @@ enum fleet_event {
 struct program {
     bool     alive, hole, fresh, up, asked;
     bool     running, ended; /* it has a run; that has ended, and the gateway is to say that it knows */
+    bool     plain;          /* it says done, though it has a cursor: its state was not taken */
     uint8_t  run[WIRE_RUN_LEN];
     uint8_t  last[WIRE_RUN_LEN]; /* the one whose end the gateway has on disk, by its own word */
     enum wire_outcome outcome;
@@ -58,6 +59,7 @@ struct id {
     uint8_t  kind, first, resume; /* as in struct truth */
     bool     stubborn;            /* ignores stops */
     bool     remembers;           /* its run, over a restart */
+    bool     cursor;              /* ends its runs with a state, in one */
     bool     early;               /* takes a permit between hello and welcome */
     int64_t  period_ms, run_us, gap_us;
     uint64_t want;
@@ -76,6 +78,7 @@ struct id {
     uint32_t reasons;             /* told of this one alone */
     int64_t  clear_at[2];         /* since when no reason of its own holds it, with and without `queue` */
     int64_t  asked_at, answer_by, run_now_at, heard_at, named_at;
+    int64_t  learnt_at;           /* when the gateway heard of the last end; with a state that is after it */
 
     uint32_t ends, end_birth;     /* of runs that were done, whoever remembers; the program that was there then */
     bool     ran;                 /* a permit arrived, at the program ran_birth */
@@ -86,7 +89,10 @@ struct id {
 struct pending {
     uint32_t id;
     bool     ok;
+    bool     commit;  /* with a state, that ends a run */
     uint64_t ticket;
+    uint64_t conn;    /* of a commit */
+    int64_t  at;      /* when it was made */
     struct truth t;
     struct core_row row;
 };
@@ -122,6 +128,8 @@ struct fleet {
     struct core_sink sink;
     uint32_t generation;   /* of the gateway */
     const struct packet *incoming; /* of this step */
+    const struct pending *committed; /* likewise */
+    double   drop_rate;    /* messages to programs whose pipe is full */
     int64_t  turn_at, wall_us; /* wall clock less monotonic clock */
     struct pending *pending;
     uint32_t pending_head, n_pending, cap_pending; /* a ring */
@@ -167,6 +175,7 @@ void gateway_crash(struct fleet *w, bool says_so);
 void gateway_step(struct fleet *w, const struct core_event *e);
 void gateway_turn(struct fleet *w);
 void gateway_stored(struct fleet *w);
+void gateway_commit(struct fleet *w, const struct packet *p); /* a program sets its state */
 
 /* fleet_program.c: a connector's program */
 void program_start(struct fleet *w, struct id *i, struct program *p);
@@ -180,7 +189,8 @@ void program_ready(struct fleet *w, struct id *i, struct program *p);
 /* fleet_truth.c: what the gateway has to know */
 void truth_start(struct fleet *w);                               /* it starts, with what is on disk */
 void truth_before(struct fleet *w, const struct core_event *e);  /* it is told this */
-void truth_row(struct fleet *w, struct id *i, const struct core_row *row); /* it stores this */
+void truth_row(struct fleet *w, struct id *i, const struct truth *t, const struct core_row *row); /* it stores this */
+struct truth truth_at_end(const struct fleet *w, const struct id *i, const uint8_t *run); /* if its run ended now */
 struct id *truth_id(struct fleet *w, const char *name);
 uint32_t truth_reasons(const struct fleet *w, const struct id *i);
 bool truth_first_is_free(const struct id *i);

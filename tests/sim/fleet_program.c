@@ -111,11 +111,17 @@ program_ready(struct fleet *w, struct id *i, struct program *p)
     say(w, i, p, &m);
 }
 
+/* The end of its run: by itself, or with a state in one. */
 static void
 done(struct fleet *w, struct id *i, struct program *p)
 {
     struct wire_msg m = {.type = WIRE_DONE, .has = 1ULL << WIRE_F_OUTCOME, .outcome = p->outcome};
 
+    if (i->cursor && !p->plain) {
+        m.type = WIRE_STATE;
+        m.op = WIRE_OP_SET;
+        m.has |= 1ULL << WIRE_F_OP | 1ULL << WIRE_F_VERSION | 1ULL << WIRE_F_SIZE | 1ULL << WIRE_F_OFF;
+    }
     put_run(&m, p->run);
     if (p->up)
         say(w, i, p, &m);
@@ -212,10 +218,12 @@ welcomed(struct fleet *w, struct id *i, struct program *p, const struct wire_msg
     p->hello_at = NEVER;
     p->ping_at = w->now + w->size.ping_us;
     p->unanswered = 0;
-    if (p->running && p->ended)
+    if (p->running && p->ended) {
+        p->plain = chance_is(&i->c, 0.5); /* whether its state arrived is another exchange, which is left out here */
         done(w, i, p);
-    else
+    } else {
         program_ready(w, i, p);
+    }
 }
 
 static void
@@ -230,7 +238,7 @@ permitted(struct fleet *w, struct id *i, struct program *p, const struct wire_ms
     if (p->running)
         return;
     p->running = true;
-    p->ended = false;
+    p->ended = p->plain = false;
     p->changed_at = w->now;
     memcpy(p->run, m->run, sizeof(p->run));
     p->run_at = w->now + run_time(i);
@@ -300,6 +308,11 @@ erred(struct fleet *w, struct id *i, struct program *p, const struct wire_msg *m
     case WIRE_R_NO_RUN:
         if (p->running && p->ended)
             drop_run(w, i, p);
+        break;
+    case WIRE_R_BUSY:
+        p->plain = true; /* its state could not be stored: then without */
+        if (p->running && p->ended)
+            done(w, i, p);
         break;
     default:
         fleet_breaks(w, i, "a program that keeps to the rules was told of a mistake");

@@ -37,7 +37,7 @@ static int64_t
 permit_at(const struct fleet *w, const struct id *i)
 {
     const int k = truth_first_is_free(i) ? 1 : 0;
-    int64_t at = later(i->asked_at, due_at(i));
+    int64_t at = later(later(i->asked_at, i->learnt_at), due_at(i));
 
     if (!i->t.asking)
         return NEVER;
@@ -129,7 +129,7 @@ begins(struct fleet *w, struct id *i, const uint8_t *run)
 }
 
 static void
-ends(struct fleet *w, struct id *i, bool lost)
+ends(struct id *i, bool lost, int64_t at)
 {
     struct truth *t = &i->t;
 
@@ -137,26 +137,32 @@ ends(struct fleet *w, struct id *i, bool lost)
     t->running = false;
     t->ended_known = true;
     t->lost = lost;
-    t->base_lo = t->base_hi = w->now;
+    t->base_lo = t->base_hi = at;
 }
 
 static void
 on_done(struct fleet *w, struct id *i, const uint8_t *run)
 {
     const struct wire_msg *m = w->incoming == NULL ? NULL : &w->incoming->msg;
+    const struct pending *c = w->committed;
+    const bool told = m != NULL && m->type == WIRE_DONE && same(m->run, run);
+    const bool committed = c != NULL && c->ok && same(c->t.ended, run) && &w->ids[c->id] == i;
     const bool back = i->t.lost && i->t.ended_known && same(i->t.ended, run);
+    const int64_t at = committed ? c->at : w->now; /* with a state: when that was on its way to the disk */
     struct id *same_id;
     const struct program *p = fleet_program(w, i->conn, &same_id);
 
-    if (m == NULL || m->type != WIRE_DONE || !same(m->run, run))
+    if (!told && !committed)
         fleet_breaks(w, i, "a run ended that nobody said the end of");
     if (!back && !(i->t.running && same(i->t.run, run)))
         fleet_breaks(w, i, "a run ended that was not under way");
     w->fig->runs++;
     memcpy(i->t.run, run, WIRE_RUN_LEN);
-    ends(w, i, false);
-    i->t.last_run_us = w->now + w->wall_us;
-    i->t.ends = ++i->ends;
+    ends(i, false, at);
+    i->t.last_run_us = at + w->wall_us;
+    i->learnt_at = w->now;
+    i->ends += committed ? 0 : 1; /* with a state it was counted when that was written */
+    i->t.ends = i->ends;
     i->end_birth = p == NULL ? 0 : p->birth;
 }
 
@@ -174,7 +180,7 @@ on_lost(struct fleet *w, struct id *i, const uint8_t *run)
         fleet_breaks(w, i, "a run was lost that was not under way");
     if (!silent && !other && !left)
         fleet_breaks(w, i, "a run was given up without a cause");
-    ends(w, i, true);
+    ends(i, true, w->now);
 }
 
 static void
@@ -245,8 +251,8 @@ rules_effect(struct fleet *w, const struct core_effect *e)
         journal(w, e);
     if (e->kind != CORE_FORGET)
         return;
-    i = &w->ids[(uint32_t)e->u.conn / 4];
-    if (i->conn == e->u.conn) {
+    i = &w->ids[(uint32_t)e->u.forget.conn / 4];
+    if (i->conn == e->u.forget.conn) {
         i->conn = 0;
         i->t.asking = false;
         i->answer_by = NEVER;

@@ -241,11 +241,23 @@ next_run(struct fleet *w, struct id *i, int64_t base_us)
     }
 }
 
-void
-truth_row(struct fleet *w, struct id *i, const struct core_row *row)
+struct truth
+truth_at_end(const struct fleet *w, const struct id *i, const uint8_t *run)
 {
-    const struct truth *t = &i->t;
+    struct truth t = i->t;
 
+    t.running = t.lost = false;
+    t.ended_known = true;
+    memcpy(t.ended, run, WIRE_RUN_LEN);
+    t.base_lo = t.base_hi = w->now;
+    t.last_run_us = w->now + w->wall_us;
+    t.ends++;
+    return t;
+}
+
+void
+truth_row(struct fleet *w, struct id *i, const struct truth *t, const struct core_row *row)
+{
     if (row->kind != t->kind || row->period_us != t->period_us || row->ran != t->ran)
         fleet_breaks(w, i, "a row says another schedule than the connector");
     if (row->paused != t->paused)
@@ -257,8 +269,12 @@ truth_row(struct fleet *w, struct id *i, const struct core_row *row)
         fleet_breaks(w, i, "a row does not say which run ended last");
     if (row->last_run_us != t->last_run_us)
         fleet_breaks(w, i, "a row says a last run that did not end then");
-    if (periodic(i) && !t->running)
+    if (periodic(i) && !t->running && t != &i->t) {
+        if (row->next_run_us != t->last_run_us + t->period_us)
+            fleet_breaks(w, i, "a row that ends a run says a next one that is not a period later");
+    } else if (periodic(i) && !t->running) {
         next_run(w, i, row->next_run_us - w->wall_us - t->period_us);
-    else if (row->next_run_us != 0)
+    } else if (row->next_run_us != 0) {
         fleet_breaks(w, i, "a row says a next run where nobody can say");
+    }
 }
