@@ -26,7 +26,7 @@
 
 enum {
     ID_LEN = 5,          /* of the routing ids that ROUTER gives out: a zero byte and a number */
-    SNDHWM = 64,         /* answers are small and repeated; a state is 16 chunks at most */
+    SNDHWM = 128,        /* answers are small and repeated; a state is 16 chunks at most */
     HANDSHAKE_MS = 3000,
     LINGER_MS = 1000,
     CUTS_MAX = 64,       /* waiting at once; then they are done at once */
