@@ -336,7 +336,8 @@ $(call system,publisher_faults_test,$(PUB_SRC),rabbitmq)
 SYSTEM_SCRIPTS := \
     tests/system/broker_test.sh \
     tests/system/client_abi_test.sh \
-    tests/system/demo_test.sh
+    tests/system/demo_test.sh \
+    tests/system/install_test.sh
 
 # Fuzz targets: $(call fuzz,NAME,MORE SOURCES,LIBRARIES)
 $(call fuzz,kev_fuzz,$(KEV_SRC:connectors/cisa-kev/run.c=) tests/unit/sluice_double.c,config curl jansson crypto)
@@ -491,9 +492,11 @@ sources:
 	done; test -z "$$bad" && echo 'sources: every .c file is listed'
 
 # --- Elsewhere --------------------------------------------------------------------------------------------------------
+# Documents keep their tree, with all that they link to.  The loader is told of the library where that is its own.
+DOCS := README.md ARCHITECTURE.md LICENSE $(wildcard docs/*.md) bench/README.md packaging/sluice.cfg \
+    include/sluice/sluice.h tests/vectors/index.tsv $(wildcard tests/vectors/*/*.bin)
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/sluice \
-	    $(DESTDIR)$(PREFIX)/share/doc/sluice
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/sluice
 	install -m 755 $(GATEWAY) $(DESTDIR)$(PREFIX)/bin
 	for c in $(CONNECTORS); do install -m 755 $$c $(DESTDIR)$(PREFIX)/bin/sluice-$${c##*/} || exit 1; done
 	install -m 644 include/sluice/sluice.h $(DESTDIR)$(PREFIX)/include/sluice
@@ -502,7 +505,9 @@ install: all
 	ln -sf libsluice.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libsluice.so
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@MSGPACK@|$(LIB_msgpack)|' packaging/sluice.pc.in \
 	    >$(DESTDIR)$(PREFIX)/lib/pkgconfig/sluice.pc
-	install -m 644 README.md ARCHITECTURE.md LICENSE $(wildcard packaging/sluice.cfg) $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/sluice
+	@echo '$(words $(DOCS)) files of documents, as in the checkout, into $(DESTDIR)$(PREFIX)/share/doc/sluice'
+	@for f in $(DOCS); do install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/doc/sluice/$$f || exit 1; done
+	@[ -n '$(DESTDIR)' ] || [ "$$(id -u)" -ne 0 ] || { echo ldconfig; PATH="$$PATH:/sbin:/usr/sbin" ldconfig; }
 
 clean:
 	rm -rf $(B)

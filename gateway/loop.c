@@ -165,6 +165,8 @@ take_pub_event(struct loop *l, const struct pub_event *p)
         e.u.result.slot = (uint32_t)p->ticket;
         break;
     case PUB_NACKED:
+        /* From here on the order of its connector may differ, unless it is `ordered`. */
+        log_event(l->log, LOG_WARN, "broker_nacked", LOG_INT("publisher", p->publisher), LOG_STR("text", p->text));
         e.kind = CORE_RETRY;
         e.u.result.slot = (uint32_t)p->ticket;
         break;

@@ -12,11 +12,18 @@
 #include "fetch.h"
 #include "run.h"
 
+/* Installed, it is sluice-cisa-kev: it calls itself as it was called. */
+static const char *
+name(void)
+{
+    return program_invocation_short_name;
+}
+
 static void
 usage(void)
 {
-    fputs("usage: cisa-kev [options]\n"
-          "Send what is new in CISA's catalogue of known exploited vulnerabilities to the gateway.\n"
+    printf("usage: %s [options]\n", name());
+    fputs("Send what is new in CISA's catalogue of known exploited vulnerabilities to the gateway.\n"
           "\n"
           "  --id ID            this connector's id (default: cisa-kev)\n"
           "  --endpoint URL     the gateway, tcp://host:port or ipc://path (default: $SLUICE_ENDPOINT,\n"
@@ -57,7 +64,7 @@ take_count(const char *text, size_t *ret)
     errno = 0;
     n = strtoul(text, &end, 10);
     if (errno != 0 || end == text || *end != '\0' || text[0] == '-' || n < 1 || n > KEV_PER_BUNDLE_MAX) {
-        fprintf(stderr, "cisa-kev: --per-bundle %s: give a number from 1 to %d\n", text, KEV_PER_BUNDLE_MAX);
+        fprintf(stderr, "%s: --per-bundle %s: give a number from 1 to %d\n", name(), text, KEV_PER_BUNDLE_MAX);
         return -1;
     }
     *ret = n;
@@ -71,7 +78,7 @@ take_wait(const char *text, int64_t *ret_ms)
     int64_t us;
 
     if (duration_parse_short(text, &us, &err) != 0) {
-        fprintf(stderr, "cisa-kev: --wait %s: %s\n", text, err.text);
+        fprintf(stderr, "%s: --wait %s: %s\n", name(), text, err.text);
         return -1;
     }
     *ret_ms = us / 1000;
@@ -85,11 +92,11 @@ take_feed(const char *text, struct kev_options *opt)
     bool url;
 
     if (text[0] == '\0') {
-        fputs("cisa-kev: --feed is empty: give a URL, or the path of a file\n", stderr);
+        fprintf(stderr, "%s: --feed is empty: give a URL, or the path of a file\n", name());
         return -1;
     }
     if (kev_is_url(text, &url, &err) != 0) {
-        fprintf(stderr, "cisa-kev: %s\n", err.text);
+        fprintf(stderr, "%s: %s\n", name(), err.text);
         return -1;
     }
     opt->feed = text;
@@ -162,7 +169,7 @@ take_options(int argc, char **argv, struct kev_options *opt, struct setup_args *
         }
     }
     if (rc == 0 && optind < argc) {
-        fprintf(stderr, "cisa-kev: \"%s\" is not an option; a feed is given with --feed\n", argv[optind]);
+        fprintf(stderr, "%s: \"%s\" is not an option; a feed is given with --feed\n", name(), argv[optind]);
         rc = -1;
     }
     return rc;
@@ -174,7 +181,7 @@ take_setup(const struct setup_args *args, bool once, struct setup *setup, struct
     struct err err;
 
     if (setup_load(setup, args, &err) != 0) {
-        fprintf(stderr, "cisa-kev: %s\n", err.text);
+        fprintf(stderr, "%s: %s\n", name(), err.text);
         return -1;
     }
     if (setup->id != NULL)
@@ -196,6 +203,7 @@ main(int argc, char **argv)
     int rc;
 
     kev_options_default(&opt);
+    opt.program = name();
     rc = take_options(argc, argv, &opt, &args, &once);
     if (rc == 0)
         rc = take_setup(&args, once, &setup, &opt);
@@ -204,11 +212,11 @@ main(int argc, char **argv)
         return EXITS_OK;
     }
     if (rc < 0) {
-        fputs("cisa-kev: --help lists the options\n", stderr);
+        fprintf(stderr, "%s: --help lists the options\n", name());
         return EXITS_USAGE;
     }
     if (stop_watch(&err) != 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-        fprintf(stderr, "cisa-kev: libcurl or the signals could not be set up\n");
+        fprintf(stderr, "%s: libcurl or the signals could not be set up\n", name());
         return EXITS_SYSTEM;
     }
     rc = (int)kev_run(&opt, stdout, stderr);

@@ -51,9 +51,9 @@ struct run {
 void
 kev_options_default(struct kev_options *opt)
 {
-    *opt = (struct kev_options){.id = "cisa-kev", .feed = KEV_DEFAULT_FEED, .may_sample = true, .per_bundle = 1,
-                                .wait_ms = 60000, .level = SLUICE_WARN, .connect_ms = 10000, .total_ms = 120000,
-                                .idle_s = 20};
+    *opt = (struct kev_options){.program = "cisa-kev", .id = "cisa-kev", .feed = KEV_DEFAULT_FEED, .may_sample = true,
+                                .per_bundle = 1, .wait_ms = 60000, .level = SLUICE_WARN, .connect_ms = 10000,
+                                .total_ms = 120000, .idle_s = 20};
 }
 
 /* The failure ends the run with this status. */
@@ -403,7 +403,7 @@ enum exits
 kev_run(const struct kev_options *opt, FILE *out, FILE *say)
 {
     struct kev k = {.opt = opt, .reset = opt->reset_state, .out = out};
-    struct outlet_options to = {.program = "cisa-kev", .agent = "cisa-kev/0.1", .id = opt->id,
+    struct outlet_options to = {.program = opt->program, .agent = "cisa-kev/0.1", .id = opt->id,
                                 .endpoint = opt->endpoint, .handles = 1, .level = opt->level,
                                 .progress = opt->progress, .say = say, .name = name_bundle, .ctx = &k};
     struct err err = {0};
@@ -411,7 +411,7 @@ kev_run(const struct kev_options *opt, FILE *out, FILE *say)
 
     k.outlet = outlet_open(&to, &err);
     if (k.outlet == NULL) {
-        fprintf(say, "cisa-kev: %s\n", err.text);
+        fprintf(say, "%s: %s\n", opt->program, err.text);
         return exits_of(&err);
     }
     status = opt->setup != NULL ? run_by_schedule(&k) : run_once(&k);

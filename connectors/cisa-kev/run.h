@@ -21,6 +21,7 @@ struct setup;
 enum { KEV_PER_BUNDLE_MAX = 10000 };
 
 struct kev_options {
+    const char *program;      /* named in front of every line for people */
     const char *id;
     const char *endpoint;     /* NULL: the library's default */
     const char *feed;         /* URL or path */

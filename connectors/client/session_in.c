@@ -104,7 +104,7 @@ refused(struct session *s, int64_t now_us)
     s->phase = SESSION_REFUSED;
     s->not_before = now_us + SESSION_REFUSED_US;
     session_hello_in(s, 0, now_us);
-    session_say(s, WIRE_LV_ERROR, "refused by the gateway: %s", s->words);
+    session_say(s, WIRE_LV_INFO, "refused by the gateway: %s", s->words); /* not louder: every call says it now */
 }
 
 static void
@@ -155,7 +155,7 @@ receive_stop(struct session *s, const struct wire_msg *msg, int64_t now_us)
     session_drop(s);
     if (msg->reason == WIRE_R_REPLACED) {
         s->phase = SESSION_REPLACED;
-        session_say(s, WIRE_LV_ERROR, "another program took the id %s: %s", s->id, s->words);
+        session_say(s, WIRE_LV_INFO, "another program took the id %s: %s", s->id, s->words); /* likewise */
         return;
     }
     s->leave = true;

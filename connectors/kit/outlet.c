@@ -231,7 +231,7 @@ outlet_wait(struct outlet *o, int64_t timeout_ms, struct err *err)
             if (stop_asked() > 0)
                 return err_set(err, ERR_TIMEOUT, 0, "stopped by a signal before the gateway answered");
             if (why.code != SLUICE_EAGAIN || clock_mono_us() >= end)
-                return outlet_fail(&why, "gateway", err);
+                return outlet_fail(&why, "connecting", err);
         }
     return 0;
 }

@@ -14,12 +14,18 @@
 #include "run.h"
 #include "size.h"
 
+/* Installed, it is sluice-stix-file: it calls itself as it was called. */
+static const char *
+name(void)
+{
+    return program_invocation_short_name;
+}
+
 static void
 usage(void)
 {
-    fputs("usage: stix-file [options] FILE|FOLDER...\n"
-          "       stix-file [options] --size SIZE\n"
-          "Push files to the gateway, byte for byte, one bundle each; of a folder, every *.json below it.\n"
+    printf("usage: %s [options] FILE|FOLDER...\n       %s [options] --size SIZE\n", name(), name());
+    fputs("Push files to the gateway, byte for byte, one bundle each; of a folder, every *.json below it.\n"
           "\n"
           "  --id ID            this connector's id (default: stix-file)\n"
           "  --endpoint URL     the gateway, tcp://host:port or ipc://path (default: $SLUICE_ENDPOINT,\n"
@@ -59,7 +65,7 @@ take_number(const char *option, const char *text, uint64_t most, uint64_t *ret)
     errno = 0;
     n = strtoull(text, &end, 10);
     if (errno != 0 || text[0] < '0' || text[0] > '9' || *end != '\0' || n < 1 || n > most) {
-        fprintf(stderr, "stix-file: --%s %s: write a number from 1 to %llu\n", option, text, (unsigned long long)most);
+        fprintf(stderr, "%s: --%s %s: write a number from 1 to %llu\n", name(), option, text, (unsigned long long)most);
         return -1;
     }
     *ret = n;
@@ -69,7 +75,7 @@ take_number(const char *option, const char *text, uint64_t most, uint64_t *ret)
 static int
 say(const char *option, const char *text, const struct err *err)
 {
-    fprintf(stderr, "stix-file: --%s %s: %s\n", option, text, err->text);
+    fprintf(stderr, "%s: --%s %s: %s\n", name(), option, text, err->text);
     return -1;
 }
 
@@ -81,7 +87,7 @@ take_size(const char *text, uint64_t *ret)
     if (size_parse(text, ret, &err) != 0)
         return say("size", text, &err);
     if (*ret < BODY_PREFIX) {
-        fprintf(stderr, "stix-file: --size %s: at least %dB, so that no two bodies are the same\n", text, BODY_PREFIX);
+        fprintf(stderr, "%s: --size %s: at least %dB, so that no two bodies are the same\n", name(), text, BODY_PREFIX);
         return -1;
     }
     return 0;
@@ -130,7 +136,7 @@ take_option(int c, const char *text, struct file_options *opt, struct setup_args
     case 'R':
         if (pace_parse(text, &opt->pace, &err) == 0)
             return 0;
-        fprintf(stderr, "stix-file: %s\n", err.text);
+        fprintf(stderr, "%s: %s\n", name(), err.text);
         return -1;
     case 'w':
         if (duration_parse_short(text, &us, &err) != 0)
@@ -157,7 +163,7 @@ check_together(const struct file_options *opt)
     else if (opt->size > 0 && opt->repeat > 1)
         wrong = "--repeat goes over files; with --size write --count";
     if (wrong != NULL)
-        fprintf(stderr, "stix-file: %s\n", wrong);
+        fprintf(stderr, "%s: %s\n", name(), wrong);
     return wrong == NULL ? 0 : -1;
 }
 
@@ -216,6 +222,7 @@ main(int argc, char **argv)
     int rc;
 
     file_options_default(&opt);
+    opt.program = name();
     rc = take_options(argc, argv, &opt, &args);
     if (rc == 0)
         rc = take_setup(&args, &setup, &opt);
@@ -224,11 +231,11 @@ main(int argc, char **argv)
         return EXITS_OK;
     }
     if (rc < 0) {
-        fputs("stix-file: --help lists the options\n", stderr);
+        fprintf(stderr, "%s: --help lists the options\n", name());
         return EXITS_USAGE;
     }
     if (stop_watch(&err) != 0) {
-        fprintf(stderr, "stix-file: %s\n", err.text);
+        fprintf(stderr, "%s: %s\n", name(), err.text);
         return EXITS_SYSTEM;
     }
     return (int)file_run(&opt, stdout, stderr);

@@ -35,8 +35,8 @@ struct run {
 void
 file_options_default(struct file_options *opt)
 {
-    *opt = (struct file_options){.id = "stix-file", .repeat = 1, .handles = 1, .wait_ms = 60000,
-                                 .level = SLUICE_WARN};
+    *opt = (struct file_options){.program = "stix-file", .id = "stix-file", .repeat = 1, .handles = 1,
+                                 .wait_ms = 60000, .level = SLUICE_WARN};
 }
 
 static void
@@ -223,7 +223,7 @@ run_by_schedule(struct run *r, struct err *err)
 static enum exits
 with_outlet(struct run *r, FILE *out, FILE *say, struct err *err)
 {
-    struct outlet_options to = {.program = "stix-file", .agent = "stix-file/0.1", .id = r->opt->id,
+    struct outlet_options to = {.program = r->opt->program, .agent = "stix-file/0.1", .id = r->opt->id,
                                 .endpoint = r->opt->endpoint, .handles = r->opt->handles,
                                 .queue_bytes = queue_bytes(r), .level = r->opt->level,
                                 .progress = r->opt->progress, .say = say, .name = name_bundle, .ctx = r};
@@ -250,7 +250,7 @@ file_run(const struct file_options *opt, FILE *out, FILE *say)
     else
         status = with_outlet(&r, out, say, &err);
     if (status != EXITS_OK && err.code != ERR_NONE) /* else it was said in its run */
-        fprintf(say, "stix-file: %s\n", err.text);
+        fprintf(say, "%s: %s\n", opt->program, err.text);
     paths_free(&r.paths);
     return status;
 }

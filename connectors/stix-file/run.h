@@ -17,6 +17,7 @@
 struct setup;
 
 struct file_options {
+    const char *program;   /* named in front of every line for people */
     const char *id, *endpoint;
     char      **names;     /* files and folders; n_names of them, 0 with size */
     size_t      n_names;

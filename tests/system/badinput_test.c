@@ -105,7 +105,8 @@ a_message_of_no_frame_or_too_many_is_refused(void **state)
     struct wire_msg bundle = {.type = WIRE_BUNDLE,
                               .seq = 1,
                               .size = 10,
-                              .has = 1ULL << WIRE_F_SEQ | 1ULL << WIRE_F_SIZE | 1ULL << WIRE_F_OFF | 1ULL << WIRE_F_WANT |
+                              .has = 1ULL << WIRE_F_SEQ | 1ULL << WIRE_F_SIZE | 1ULL << WIRE_F_OFF |
+                                     1ULL << WIRE_F_WANT |
                                      1ULL << WIRE_F_HEAD};
     peer_send(p, &bundle, NULL, 0); /* its chunk is missing */
     (void)bad_told(s, p, WIRE_R_MALFORMED);

@@ -155,7 +155,7 @@ ends_with 0 && nothing_is_left
 result $? 'a feed is found by any name from where the user stands'
 prepare
 cp connectors/cisa-kev/sample.json "$work/it's.json"
-(cd "$work" && demo ONCE=1 make -C "$OLDPWD" --no-print-directory -o all "B=$SLUICE_BUILD" "FEED=it's.json" demo) \
+(cd "$work" && demo ONCE=1 MAKEFLAGS= make -C "$OLDPWD" --no-print-directory -o all "B=$SLUICE_BUILD" "FEED=it's.json" demo) \
     >>"$work/out" 2>&1 </dev/null &
 pid=$!
 ends_with 0 && nothing_is_left

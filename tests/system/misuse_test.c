@@ -241,7 +241,8 @@ a_state_that_is_stale_or_too_large_changes_nothing(void **state)
     struct wire_msg set = {.type = WIRE_STATE,
                            .op = WIRE_OP_SET,
                            .size = 3,
-                           .has = 1ULL << WIRE_F_OP | 1ULL << WIRE_F_VERSION | 1ULL << WIRE_F_SIZE | 1ULL << WIRE_F_OFF};
+                           .has = 1ULL << WIRE_F_OP | 1ULL << WIRE_F_VERSION | 1ULL << WIRE_F_SIZE |
+                                  1ULL << WIRE_F_OFF};
     struct wire_msg get = {.type = WIRE_STATE, .has = 1ULL << WIRE_F_OP, .op = WIRE_OP_GET};
     set.version = 41;
     peer_send(p, &set, "abc", 3);
