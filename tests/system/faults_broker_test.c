@@ -161,7 +161,7 @@ a_broker_killed_and_restarted_under_load_loses_nothing(void **state)
     }
     stage_await_acks(load, 300);
     stage_finish(s, load, 60000, NULL);
-    /* A broker that comes back may nack, or have no queue yet: order then differs, as design.md section 2 says. */
+    /* A broker that comes back may nack, or have no queue yet: order may then differ, which is said of it. */
     const bool nacked = sluiced_log_count(s->gateway, mark, "event=broker_nacked") > 0;
     (void)stage_agrees(s, "faults", (uint64_t)kills * WINDOW, nacked);
 }
