@@ -102,6 +102,7 @@ SESSION_SRC := \
     connectors/client/session.c \
     connectors/client/session_in.c \
     connectors/client/session_queue.c \
+    connectors/client/session_run.c \
     connectors/client/session_state.c
 CLIENT_SRC := \
     $(SESSION_SRC) \
@@ -109,10 +110,14 @@ CLIENT_SRC := \
     connectors/client/desk.c \
     connectors/client/link.c \
     connectors/client/push.c \
+    connectors/client/runs.c \
+    connectors/client/schedule.c \
     connectors/client/sluice.c \
     connectors/client/words.c \
     connectors/client/worker.c \
     common/clock.c \
+    common/duration.c \
+    common/duration_read.c \
     common/err.c \
     common/text.c \
     $(WIRE_SRC)
@@ -120,12 +125,18 @@ CLIENT_SRC := \
 # The daemon.
 CORE_SRC := \
     gateway/core/check.c \
+    gateway/core/check_schedule.c \
+    gateway/core/commit.c \
     gateway/core/core.c \
     gateway/core/credit.c \
     gateway/core/custody.c \
+    gateway/core/due.c \
     gateway/core/posting.c \
+    gateway/core/run.c \
+    gateway/core/schedule.c \
     gateway/core/session.c \
     gateway/core/slots.c \
+    gateway/core/status.c \
     gateway/core/table.c \
     gateway/core/verdict.c
 BROKER_SRC := \
@@ -148,18 +159,26 @@ SETTINGS_SRC := \
     gateway/settings_read.c \
     gateway/settings_scan.c \
     gateway/settings_secret.c \
-    gateway/settings_suggest.c \
     gateway/settings_table.c \
-    gateway/settings_value.c
+    gateway/settings_value.c \
+    gateway/suggest.c
 STATE_SRC := \
     gateway/store/state.c \
     gateway/store/state_db.c \
+    gateway/store/state_db_rows.c \
     gateway/store/state_file.c
+ADMIN_SRC := \
+    gateway/admin/answer.c \
+    gateway/admin/operators.c \
+    gateway/admin/request.c \
+    gateway/admin/socket.c
 GATEWAY_SRC := \
     $(CORE_SRC) \
     $(BROKER_SRC) \
     $(SETTINGS_SRC) \
     $(STATE_SRC) \
+    gateway/store/journal.c \
+    $(ADMIN_SRC) \
     gateway/bodies.c \
     gateway/doors/router.c \
     gateway/effects.c \
@@ -168,6 +187,7 @@ GATEWAY_SRC := \
     gateway/loop_open.c \
     gateway/main.c \
     gateway/plan.c \
+    gateway/schedules.c \
     gateway/states.c \
     gateway/targets.c \
     common/clock.c \
@@ -180,15 +200,20 @@ GATEWAY_SRC := \
     common/text.c \
     $(WIRE_SRC)
 GATEWAY := $(B)/sluiced
-$(call program,sluiced,$(GATEWAY_SRC),zmq rabbitmq msgpack config sqlite3)
+$(call program,sluiced,$(GATEWAY_SRC),zmq rabbitmq msgpack config sqlite3 jansson)
 
 # Connectors: $(call connector,NAME,SOURCES,LIBRARIES)
 KIT_SRC := \
     connectors/kit/exits.c \
     connectors/kit/outlet.c \
     connectors/kit/progress.c \
+    connectors/kit/setup.c \
+    connectors/kit/setup_file.c \
     connectors/kit/stop.c \
+    connectors/kit/turns.c \
     common/clock.c \
+    common/duration.c \
+    common/duration_read.c \
     common/err.c \
     common/size.c \
     common/text.c
@@ -202,22 +227,25 @@ KEV_SRC := \
     connectors/cisa-kev/stix.c \
     $(KIT_SRC)
 $(B)/obj/connectors/cisa-kev/sample.o: connectors/cisa-kev/sample.json
-$(call connector,cisa-kev,connectors/cisa-kev/main.c $(KEV_SRC) common/duration.c common/duration_read.c,sluice curl jansson crypto)
+$(call connector,cisa-kev,connectors/cisa-kev/main.c $(KEV_SRC),sluice config curl jansson crypto)
 FILE_SRC := \
     connectors/stix-file/body.c \
     connectors/stix-file/pace.c \
     connectors/stix-file/paths.c \
     connectors/stix-file/run.c \
     $(KIT_SRC)
-$(call connector,stix-file,connectors/stix-file/main.c $(FILE_SRC) common/duration.c common/duration_read.c,sluice)
+$(call connector,stix-file,connectors/stix-file/main.c $(FILE_SRC),sluice config)
 
 # Tests, offline: $(call unit,NAME,MORE SOURCES,LIBRARIES)
 $(call unit,scan_test,common/scan.c common/clock.c)
 $(call unit,duration_test,common/duration.c common/duration_read.c common/err.c common/text.c)
 $(call unit,dial_test,gateway/broker/dial.c common/clock.c common/err.c common/text.c,resolver)
 $(call unit,err_test,common/err.c common/text.c)
+$(call unit,journal_test,gateway/store/journal.c common/clock.c common/err.c common/log.c common/mailbox.c common/text.c $(WIRE_SRC),jansson msgpack)
 $(call unit,log_test,common/log.c common/err.c common/text.c,jansson no_memory)
 $(call unit,mailbox_test,common/mailbox.c common/err.c,no_memory no_eventfd)
+$(call unit,operators_test,$(ADMIN_SRC) gateway/suggest.c $(CORE_SRC) common/clock.c common/err.c common/log.c common/text.c \
+    $(WIRE_SRC),jansson msgpack)
 $(call unit,size_test,common/size.c common/err.c common/text.c)
 $(call unit,text_test,common/text.c)
 $(call unit,vectors_test,tests/vectors.c common/text.c $(WIRE_SRC),msgpack)
@@ -238,19 +266,38 @@ $(call unit,bodies_test,gateway/bodies.c common/err.c common/text.c,no_heap)
 $(call unit,files_test,gateway/files.c common/clock.c common/err.c common/log.c common/text.c)
 $(call unit,targets_test,gateway/targets.c common/err.c common/text.c)
 $(call unit,router_test,gateway/doors/router.c common/clock.c common/err.c common/text.c,zmq)
-$(call unit,states_test,gateway/states.c common/err.c common/mailbox.c common/text.c $(WIRE_SRC),msgpack)
 $(call unit,plan_test,gateway/plan.c gateway/targets.c $(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
+$(call unit,commit_test,$(CORE_WORLD),msgpack)
 $(call unit,settings_test,$(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
 $(call unit,state_test,$(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c,sqlite3)
+$(call unit,state_rows_test,$(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c,sqlite3)
+$(call unit,states_test,gateway/states.c $(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c \
+    $(WIRE_SRC),sqlite3 msgpack)
 $(call unit,client_session_test,$(SESSION_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
+$(call unit,client_run_test,$(SESSION_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
+$(call unit,client_schedule_test,tests/unit/client_gateway.c $(CLIENT_SRC),zmq msgpack)
 $(call unit,client_push_test,tests/unit/client_gateway.c $(CLIENT_SRC),zmq msgpack)
 $(call unit,client_handle_test,tests/unit/client_gateway.c $(CLIENT_SRC),zmq msgpack)
-$(call unit,kev_http_test,tests/unit/sluice_double.c tests/unit/tiny_http.c $(KEV_SRC),curl jansson crypto)
-$(call unit,kev_test,tests/unit/sluice_double.c $(KEV_SRC),curl jansson crypto)
-$(call unit,stixfile_test,tests/unit/sluice_double.c $(FILE_SRC),)
+$(call unit,kev_http_test,tests/unit/sluice_double.c tests/unit/tiny_http.c $(KEV_SRC),config curl jansson crypto)
+$(call unit,kev_test,tests/unit/sluice_double.c $(KEV_SRC),config curl jansson crypto)
+$(call unit,setup_test,connectors/kit/setup.c connectors/kit/setup_file.c common/duration.c common/duration_read.c common/err.c common/text.c,config)
+$(call unit,stixfile_test,tests/unit/sluice_double.c $(FILE_SRC),config)
 
 # Simulation, offline: $(call sim,NAME,MORE SOURCES,LIBRARIES)
 $(call sim,spine_sim,tests/sim/heap.c tests/sim/world.c $(CORE_SRC) $(SESSION_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
+FLEET_SRC := \
+    tests/sim/fleet.c \
+    tests/sim/fleet_acts.c \
+    tests/sim/fleet_gateway.c \
+    tests/sim/fleet_net.c \
+    tests/sim/fleet_program.c \
+    tests/sim/fleet_rules.c \
+    tests/sim/fleet_runs.c \
+    tests/sim/fleet_trace.c \
+    tests/sim/fleet_truth.c \
+    tests/sim/heap.c \
+    tests/sim/script.c
+$(call sim,schedule_sim,$(FLEET_SRC) $(CORE_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
 
 # Tests against a private RabbitMQ: $(call system,NAME,MORE SOURCES,LIBRARIES)
 WORLD_SRC := \
@@ -293,7 +340,7 @@ SYSTEM_SCRIPTS := \
     tests/system/install_test.sh
 
 # Fuzz targets: $(call fuzz,NAME,MORE SOURCES,LIBRARIES)
-$(call fuzz,kev_fuzz,$(KEV_SRC:connectors/cisa-kev/run.c=) tests/unit/sluice_double.c,curl jansson crypto)
+$(call fuzz,kev_fuzz,$(KEV_SRC:connectors/cisa-kev/run.c=) tests/unit/sluice_double.c,config curl jansson crypto)
 $(call fuzz,settings_fuzz,$(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
 $(call fuzz,wire_fuzz,common/text.c $(WIRE_SRC),msgpack)
 

@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -78,39 +77,14 @@ put_str(struct line *l, const char *s)
     put(l, s, strlen(s));
 }
 
-/* One character as JSON: what is not plain is \u00e9 and the like, what is not UTF-8 is U+FFFD.  All that is
- * not plain lies below U+10000, so no pairs of surrogates are needed.  Returns the bytes that were read. */
+/* One character of a value.  Returns the bytes that were read. */
 static size_t
-put_json_char(struct line *l, const char *at, size_t len)
-{
-    char escaped[8];
-    uint32_t code = 0;
-    const size_t used = text_char(at, len, &code);
-
-    if (used == 0) {
-        put_str(l, "\xEF\xBF\xBD");
-        return 1;
-    }
-    if (code == '"' || code == '\\') {
-        put_str(l, code == '"' ? "\\\"" : "\\\\");
-    } else if (code == '\n' || code == '\t') {
-        put_str(l, code == '\n' ? "\\n" : "\\t");
-    } else if (!text_is_plain(code)) {
-        snprintf(escaped, sizeof(escaped), "\\u%04" PRIx32, code & 0xFFFF);
-        put_str(l, escaped);
-    } else {
-        put(l, at, used);
-    }
-    return used;
-}
-
-static size_t
-put_plain_char(struct line *l, const char *at, size_t len)
+put_char(struct line *l, const char *at, size_t len)
 {
     char escaped[TEXT_ESCAPE_MAX];
     size_t used;
 
-    const size_t n = text_escape(at, len, &used, escaped);
+    const size_t n = l->json ? text_json(at, len, &used, escaped) : text_escape(at, len, &used, escaped);
     put(l, escaped, n);
     return used;
 }
@@ -153,7 +127,7 @@ put_value(struct line *l, const char *at, size_t len)
     if (quoted)
         put_str(l, "\"");
     for (size_t i = 0; i < keep && !l->full;)
-        i += l->json ? put_json_char(l, at + i, keep - i) : put_plain_char(l, at + i, keep - i);
+        i += put_char(l, at + i, keep - i);
     if (keep < len)
         put_str(l, "...");
     if (quoted)
@@ -217,21 +191,6 @@ put_field(struct line *l, const struct log_field *f)
     return false;
 }
 
-/* RFC 3339 in UTC, to the millisecond. */
-static void
-put_time(struct line *l, int64_t wall_us)
-{
-    char text[48];
-    struct tm tm = {0};
-    if (wall_us < 0)
-        wall_us = 0; /* a clock before 1970 was never set */
-    const time_t s = (time_t)(wall_us / 1000000);
-    gmtime_r(&s, &tm);
-    const size_t n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(text + n, sizeof(text) - n, ".%03dZ", (int)(wall_us % 1000000 / 1000));
-    put_str_field(l, "time", text);
-}
-
 /* Would a write of a line return at once?  What is wrong with the stream, write says better. */
 static bool
 has_room(int fd)
@@ -275,12 +234,13 @@ write_line(struct log *log, enum log_level level, const char *event, const struc
 {
     static const char *const names[] = {"error", "warn", "info", "debug"};
     struct line l;
+    char time[TEXT_TIME];
     int64_t left_out = 0;
 
     l.len = 0;
     l.full = false;
     l.json = atomic_load(&log->format) == LOG_JSON;
-    put_time(&l, clock_wall_us());
+    put_str_field(&l, "time", text_time(clock_wall_us(), time));
     put_str_field(&l, "level", names[level]);
     put_str_field(&l, "event", event);
     for (; fields->key != NULL; fields++) {

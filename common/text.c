@@ -1,7 +1,10 @@
 /* text.c - judging and showing text from outside, without any locale. */
 #include "text.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static bool
 is_lower_or_digit(char c)
@@ -120,6 +123,43 @@ text_escape(const char *at, size_t len, size_t *ret_used, char out[TEXT_ESCAPE_M
         out[n++] = hex[byte & 0x0F];
     }
     return n;
+}
+
+/* All that is not plain lies below U+10000, so no pairs of surrogates are needed. */
+size_t
+text_json(const char *at, size_t len, size_t *ret_used, char out[TEXT_ESCAPE_MAX])
+{
+    uint32_t code = 0;
+    const size_t used = text_char(at, len, &code);
+
+    *ret_used = used == 0 ? 1 : used;
+    if (used == 0) {
+        memcpy(out, "\xEF\xBF\xBD", 3);
+        return 3;
+    }
+    if (code == '"' || code == '\\' || code == '\n' || code == '\t') {
+        out[0] = '\\';
+        out[1] = code == '\n' ? 'n' : code == '\t' ? 't' : (char)code;
+        return 2;
+    }
+    if (!text_is_plain(code))
+        return (size_t)snprintf(out, TEXT_ESCAPE_MAX, "\\u%04" PRIx32, code & 0xFFFF);
+    memcpy(out, at, used);
+    return used;
+}
+
+char *
+text_time(int64_t wall_us, char buf[TEXT_TIME])
+{
+    const int64_t last_us = INT64_C(253402300799999999); /* of the year 9999 */
+    const int64_t us = wall_us < 0 ? 0 : wall_us > last_us ? last_us : wall_us;
+    const time_t s = (time_t)(us / 1000000);
+    struct tm tm = {0};
+
+    gmtime_r(&s, &tm);
+    const size_t n = strftime(buf, TEXT_TIME, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(buf + n, TEXT_TIME - n, ".%03dZ", (int)(us % 1000000 / 1000));
+    return buf;
 }
 
 char *

@@ -8,7 +8,8 @@
 
 enum {
     TEXT_ID_MAX = 64,    /* bytes in the id of a connector */
-    TEXT_ESCAPE_MAX = 16 /* bytes that one escaped character needs: four of \xNN */
+    TEXT_ESCAPE_MAX = 16, /* bytes that one escaped character needs: four of \xNN */
+    TEXT_TIME = 32       /* bytes of a time, its NUL included */
 };
 
 /* The id of a connector: ^[a-z0-9][a-z0-9._-]{0,63}$ */
@@ -29,7 +30,14 @@ bool text_is_plain(uint32_t code);
  * Returns how many bytes were written; no NUL. */
 size_t text_escape(const char *at, size_t len, size_t *ret_used, char out[TEXT_ESCAPE_MAX]);
 
-/* Write text into buf, escaped as above, ending in "..." if it had to be cut to fit cap (at least 4) bytes
+/* The same as JSON has it: \u00e9 and the like for what is not plain; what is not UTF-8 becomes U+FFFD. */
+size_t text_json(const char *at, size_t len, size_t *ret_used, char out[TEXT_ESCAPE_MAX]);
+
+/* Write a time of the wall clock, microseconds since 1970, as RFC 3339 in UTC to the millisecond, within what that can
+ * say (1970 to 9999).  Returns buf. */
+char *text_time(int64_t wall_us, char buf[TEXT_TIME]);
+
+/* Write text into buf, escaped as by text_escape, ending in "..." if it had to be cut to fit cap (at least 4) bytes
  * with its NUL.  Returns buf. */
 char *text_show(const char *at, size_t len, char *buf, size_t cap);
 

@@ -13,6 +13,9 @@ static_assert(WIRE_FIELDS <= 64, "a field is a bit of wire_msg.has");
 
 static const char *const outcome_words[] = {"ok", "failed", "stop"};
 static const char *const op_words[] = {"get", "set", "is", "saved"};
+static const char *const schedule_words[] = {"period", "terminate", "continuous"};
+static const char *const first_words[] = {"free", "check"};
+static const char *const resume_words[] = {"drain", "schedule"};
 static const char *const status_words[] = {"ok", "degraded", "failed"};
 static const char *const level_words[] = {"error", "warn", "info", "debug"};
 static const char *const verdict_words[] = {"ack", "dead", "nack"};
@@ -31,6 +34,7 @@ static const char *const reason_words[WIRE_REASONS] = {
     [WIRE_R_EMPTY] = "empty",
     [WIRE_R_REPLACED] = "replaced",
     [WIRE_R_SHUTDOWN] = "shutdown",
+    [WIRE_R_SUPERSEDED] = "superseded",
     [WIRE_R_MALFORMED] = "malformed",
     [WIRE_R_VERSION] = "version",
     [WIRE_R_TYPE] = "type",
@@ -44,6 +48,8 @@ static const char *const reason_words[WIRE_REASONS] = {
     [WIRE_R_STATE_SIZE] = "state_size",
     [WIRE_R_BUSY] = "busy",
     [WIRE_R_NO_RUN] = "no_run",
+    [WIRE_R_UNDELIVERED] = "undelivered",
+    [WIRE_R_SCHEDULE] = "schedule",
 };
 
 #define ROW(member, kind, min, max, words)                                                                             \
@@ -73,6 +79,12 @@ const struct wire_field_row wire_field_table[WIRE_FIELDS] = {
     [WIRE_F_TEXT] = ROW(text, KIND_TEXT, 0, WIRE_TEXT_MAX, NULL),
     [WIRE_F_OP] = WORD(op, op_words),
     [WIRE_F_VERSION] = ANY(version),
+    [WIRE_F_AFTER] = ANY(after),
+    [WIRE_F_SCHEDULE] = WORD(schedule, schedule_words),
+    [WIRE_F_PERIOD_MS] = NUMBER(period_ms, 1, WIRE_PERIOD_MS_MAX),
+    [WIRE_F_THRESHOLD] = ANY(threshold),
+    [WIRE_F_FIRST_RUN] = WORD(first_run, first_words),
+    [WIRE_F_RESUME] = WORD(resume, resume_words),
     [WIRE_F_STATUS] = WORD(status, status_words),
     [WIRE_F_LEVEL] = WORD(level, level_words),
     [WIRE_F_EXPECT] = FROM_1(expect),
@@ -82,10 +94,10 @@ const struct wire_field_row wire_field_table[WIRE_FIELDS] = {
     [WIRE_F_MAX_BUNDLE] = FROM_1(max_bundle),
     [WIRE_F_LEASE_MS] = NUMBER(lease_ms, 1, WIRE_MS_MAX),
     [WIRE_F_REASONS] = ROW(reasons, KIND_HOLDS, 0, sizeof(hold_words) / sizeof(hold_words[0]) - 1, hold_words),
-    [WIRE_F_NEXT_MS] = NUMBER(next_ms, 0, WIRE_MS_MAX),
+    [WIRE_F_NEXT_MS] = NUMBER(next_ms, 0, WIRE_PERIOD_MS_MAX),
     [WIRE_F_VERDICT] = WORD(verdict, verdict_words),
-    [WIRE_F_REASON] = ROW(reason, KIND_WORD, WIRE_R_UNROUTABLE, WIRE_R_SHUTDOWN, reason_words),
-    [WIRE_F_CODE] = ROW(code, KIND_WORD, WIRE_R_MALFORMED, WIRE_R_NO_RUN, reason_words),
+    [WIRE_F_REASON] = ROW(reason, KIND_WORD, WIRE_R_UNROUTABLE, WIRE_R_SUPERSEDED, reason_words),
+    [WIRE_F_CODE] = ROW(code, KIND_WORD, WIRE_R_MALFORMED, WIRE_R_SCHEDULE, reason_words),
     [WIRE_F_FIELD] = ROW(field, KIND_TEXT, 0, WIRE_FIELD_MAX, NULL),
     [WIRE_F_VERSIONS] = ROW(versions, KIND_VERSIONS, 1, WIRE_LIST_MAX - 1, NULL),
     [WIRE_F_FATAL] = ROW(fatal, KIND_BOOL, 0, 1, NULL),
@@ -93,38 +105,40 @@ const struct wire_field_row wire_field_table[WIRE_FIELDS] = {
 
 #define B(field) (UINT64_C(1) << WIRE_F_##field)
 #define WAITING (B(WANT) | B(HEAD))
-#define MESSAGE(name, type, from, op, required, optional)                                                              \
-    {(name), (type), (from), (op), {WIRE_R_UNROUTABLE, WIRE_R_EMPTY}, (required), (required) | (optional)}
-#define FROM_C(name, type, required, optional) MESSAGE(name, type, WIRE_FROM_CONNECTOR, -1, required, optional)
-#define FROM_G(name, type, required, optional) MESSAGE(name, type, WIRE_FROM_GATEWAY, -1, required, optional)
-#define STATE(op, from, required) MESSAGE("state", WIRE_STATE, from, op, B(OP) | (required), 0)
+#define MESSAGE(name, type, from, op, required, optional, together)                                                    \
+    {(name), (type), (from), (op), {WIRE_R_UNROUTABLE, WIRE_R_EMPTY}, (required), (required) | (optional), (together)}
+#define FROM_C(name, type, required, optional) MESSAGE(name, type, WIRE_FROM_CONNECTOR, -1, required, optional, 0)
+#define FROM_G(name, type, required, optional) MESSAGE(name, type, WIRE_FROM_GATEWAY, -1, required, optional, 0)
+#define STATE(op, from, required, optional, together)                                                                  \
+    MESSAGE("state", WIRE_STATE, from, op, B(OP) | (required), optional, together)
+#define RUN_END (B(RUN) | B(OUTCOME))
 #define STATE_BYTES (B(VERSION) | B(SIZE) | B(OFF))
 
 const struct wire_message_row wire_message_table[] = {
     FROM_C("hello", WIRE_HELLO,
            B(V) | B(ID) | B(EPOCH) | B(ATTEMPT) | B(FRESH) | B(SEEN) | WAITING, B(AGENT) | B(RUN)),
-    FROM_C("ready", WIRE_READY, WAITING, 0),
+    FROM_C("ready", WIRE_READY, WAITING | B(SCHEDULE), B(PERIOD_MS) | B(THRESHOLD) | B(FIRST_RUN) | B(RESUME)),
     FROM_C("bundle", WIRE_BUNDLE, B(SEQ) | B(SIZE) | B(OFF) | WAITING, B(CTYPE)),
-    FROM_C("done", WIRE_DONE, B(RUN) | B(OUTCOME), B(TEXT)),
+    FROM_C("done", WIRE_DONE, RUN_END, B(TEXT)),
     FROM_C("ping", WIRE_PING, B(SEEN) | WAITING, B(RUN)),
-    STATE(WIRE_OP_GET, WIRE_FROM_CONNECTOR, 0),
-    STATE(WIRE_OP_SET, WIRE_FROM_CONNECTOR, STATE_BYTES),
-    STATE(WIRE_OP_IS, WIRE_FROM_GATEWAY, STATE_BYTES),
-    STATE(WIRE_OP_SAVED, WIRE_FROM_GATEWAY, B(VERSION)),
+    STATE(WIRE_OP_GET, WIRE_FROM_CONNECTOR, 0, 0, 0),
+    STATE(WIRE_OP_SET, WIRE_FROM_CONNECTOR, STATE_BYTES, B(AFTER) | RUN_END, RUN_END),
+    STATE(WIRE_OP_IS, WIRE_FROM_GATEWAY, STATE_BYTES, 0, 0),
+    STATE(WIRE_OP_SAVED, WIRE_FROM_GATEWAY, B(VERSION), 0, 0),
     FROM_C("health", WIRE_HEALTH, B(STATUS), B(TEXT)),
     FROM_C("log", WIRE_LOG, B(LEVEL) | B(TEXT), 0),
     FROM_C("bye", WIRE_BYE, 0, B(TEXT)),
     FROM_G("welcome", WIRE_WELCOME,
            B(V) | B(EPOCH) | B(ATTEMPT) | B(EXPECT) | B(CREDIT) | B(PING_MS) | B(CHUNK) | B(MAX_BUNDLE), 0),
     FROM_G("permit", WIRE_PERMIT, B(RUN) | B(LEASE_MS), 0),
-    FROM_G("hold", WIRE_HOLD, B(REASONS), B(NEXT_MS) | B(TEXT)),
+    FROM_G("hold", WIRE_HOLD, B(REASONS), B(NEXT_MS) | B(RUN) | B(TEXT)),
     FROM_G("credit", WIRE_CREDIT, B(CREDIT), 0),
     FROM_G("verdict", WIRE_VERDICT, B(SEQ) | B(VERDICT), B(REASON) | B(TEXT)),
     FROM_G("pong", WIRE_PONG, B(CREDIT) | B(EXPECT), 0),
-    {"stop", WIRE_STOP, WIRE_FROM_GATEWAY, -1, {WIRE_R_REPLACED, WIRE_R_SHUTDOWN}, B(REASON), B(REASON) | B(TEXT)},
+    {"stop", WIRE_STOP, WIRE_FROM_GATEWAY, -1, {WIRE_R_REPLACED, WIRE_R_SUPERSEDED}, B(REASON), B(REASON) | B(TEXT), 0},
     FROM_G("error", WIRE_ERROR, B(CODE) | B(TEXT) | B(FATAL),
            B(FIELD) | B(EXPECT) | B(EPOCH) | B(VERSION) | B(VERSIONS) | B(SEQ)),
-    {NULL, 0, 0, -1, {0, 0}, 0, 0},
+    {NULL, 0, 0, -1, {0, 0}, 0, 0, 0},
 };
 
 int
@@ -146,6 +160,18 @@ wire_message_find(const struct wire_msg *msg)
             return row;
     }
     return NULL;
+}
+
+uint64_t
+wire_missing(const struct wire_message_row *row, const struct wire_msg *msg)
+{
+    uint64_t needed = row->required;
+
+    if ((msg->has & row->together) != 0)
+        needed |= row->together;
+    if (WIRE_HAS(msg, WIRE_F_SCHEDULE) && msg->schedule == WIRE_S_PERIOD)
+        needed |= B(PERIOD_MS);
+    return needed & ~msg->has;
 }
 
 static bool
@@ -218,7 +244,7 @@ wire_field_fits(const struct wire_message_row *row, unsigned field, const struct
     case KIND_WORD:
         return word_fits(row, field, at);
     case KIND_HOLDS:
-        return msg->reasons != 0 && (msg->reasons & ~(uint32_t)WIRE_HOLD_ALL) == 0;
+        return (msg->reasons & ~(uint32_t)WIRE_HOLD_ALL) == 0;
     case KIND_VERSIONS:
         return versions_fit(f, msg->versions);
     case KIND_BOOL:

@@ -26,9 +26,11 @@ enum {
 };
 
 /* Numbers on the wire are at most 2^63 - 1, so that every language can hold them; milliseconds at most ten
- * years, so that nobody's sum of times overflows. */
+ * years, so that nobody's sum of times overflows.  The period of a schedule may be longer (OpenCTI takes P18Y), and
+ * with it the time that a hold tells: 10^15 ms, which still fits as microseconds, but not as nanoseconds. */
 #define WIRE_NUMBER_MAX INT64_MAX
 #define WIRE_MS_MAX INT64_C(315360000000)
+#define WIRE_PERIOD_MS_MAX INT64_C(1000000000000000)
 
 enum wire_type {
     /* connector -> gateway */
@@ -50,20 +52,25 @@ struct wire_text {
 enum wire_field {
     WIRE_F_V, WIRE_F_ID, WIRE_F_AGENT, WIRE_F_EPOCH, WIRE_F_ATTEMPT, WIRE_F_FRESH, WIRE_F_SEEN, WIRE_F_WANT,
     WIRE_F_HEAD, WIRE_F_RUN, WIRE_F_SEQ, WIRE_F_SIZE, WIRE_F_OFF, WIRE_F_CTYPE, WIRE_F_OUTCOME, WIRE_F_TEXT,
-    WIRE_F_OP, WIRE_F_VERSION, WIRE_F_STATUS, WIRE_F_LEVEL, WIRE_F_EXPECT, WIRE_F_CREDIT, WIRE_F_PING_MS,
-    WIRE_F_CHUNK, WIRE_F_MAX_BUNDLE, WIRE_F_LEASE_MS, WIRE_F_REASONS, WIRE_F_NEXT_MS, WIRE_F_VERDICT,
-    WIRE_F_REASON, WIRE_F_CODE, WIRE_F_FIELD, WIRE_F_VERSIONS, WIRE_F_FATAL,
+    WIRE_F_OP, WIRE_F_VERSION, WIRE_F_AFTER, WIRE_F_SCHEDULE, WIRE_F_PERIOD_MS, WIRE_F_THRESHOLD, WIRE_F_FIRST_RUN,
+    WIRE_F_RESUME, WIRE_F_STATUS, WIRE_F_LEVEL, WIRE_F_EXPECT, WIRE_F_CREDIT, WIRE_F_PING_MS, WIRE_F_CHUNK,
+    WIRE_F_MAX_BUNDLE, WIRE_F_LEASE_MS, WIRE_F_REASONS, WIRE_F_NEXT_MS, WIRE_F_VERDICT, WIRE_F_REASON, WIRE_F_CODE,
+    WIRE_F_FIELD, WIRE_F_VERSIONS, WIRE_F_FATAL,
     WIRE_FIELDS
 };
 #define WIRE_HAS(m, f) (((m)->has >> (f)) & 1U)
 
 enum wire_outcome { WIRE_OUT_OK, WIRE_OUT_FAILED, WIRE_OUT_STOP };      /* "ok" "failed" "stop" */
 enum wire_op { WIRE_OP_GET, WIRE_OP_SET, WIRE_OP_IS, WIRE_OP_SAVED };   /* "get" "set" | "is" "saved" */
+/* What kind of schedule, what the first run ever skips, and what follows a hold. */
+enum wire_schedule { WIRE_S_PERIOD, WIRE_S_TERMINATE, WIRE_S_CONTINUOUS }; /* "period" "terminate" "continuous" */
+enum wire_first { WIRE_FIRST_FREE, WIRE_FIRST_CHECK };                  /* "free" "check" */
+enum wire_resume { WIRE_RESUME_DRAIN, WIRE_RESUME_SCHEDULE };           /* "drain" "schedule" */
 enum wire_status { WIRE_ST_OK, WIRE_ST_DEGRADED, WIRE_ST_FAILED };      /* "ok" "degraded" "failed" */
 enum wire_level { WIRE_LV_ERROR, WIRE_LV_WARN, WIRE_LV_INFO, WIRE_LV_DEBUG }; /* "error" "warn" "info" "debug" */
 enum wire_verdict { WIRE_ACK, WIRE_ACK_DEAD, WIRE_NACK };               /* "ack" "dead" "nack" */
 
-/* Hold reasons, as bits; on the wire a list of their names (wire_hold_name). */
+/* Hold reasons, as bits; on the wire a list of their names (wire_hold_name).  None: only the time has not come. */
 enum wire_hold {
     WIRE_HOLD_QUEUE = 1 << 0, WIRE_HOLD_BUDGET = 1 << 1, WIRE_HOLD_SHARE = 1 << 2, WIRE_HOLD_BROKER_ALARM = 1 << 3,
     WIRE_HOLD_BROKER_DOWN = 1 << 4, WIRE_HOLD_TELEMETRY_STALE = 1 << 5, WIRE_HOLD_SPOOL_FULL = 1 << 6,
@@ -84,6 +91,7 @@ enum wire_reason {
     /* of a stop */
     WIRE_R_REPLACED,        /* another program took this id: stay away */
     WIRE_R_SHUTDOWN,        /* the gateway stops: come back later */
+    WIRE_R_SUPERSEDED,      /* another run of this id was permitted: end this one; the connection stays */
     /* of an error */
     WIRE_R_MALFORMED,       /* not a map of this protocol */
     WIRE_R_VERSION,         /* v is not spoken here; versions says which are */
@@ -98,6 +106,8 @@ enum wire_reason {
     WIRE_R_STATE_SIZE,      /* the state is larger than 1 MiB or its chunks do not add up */
     WIRE_R_BUSY,            /* try this again later */
     WIRE_R_NO_RUN,          /* this run is not the current one */
+    WIRE_R_UNDELIVERED,     /* a state was to be set after bundles, and one of them was refused */
+    WIRE_R_SCHEDULE,        /* a schedule that cannot be; field says what of it */
     WIRE_REASONS
 };
 
@@ -123,6 +133,12 @@ struct wire_msg {
     struct wire_text text;       /* for people, UTF-8, at most WIRE_TEXT_MAX */
     enum wire_op     op;
     uint64_t         version;    /* of a state; 0: none was ever set */
+    uint64_t         after;      /* the state is set once every bundle up to this sequence is in safe hands */
+    enum wire_schedule schedule;
+    uint64_t         period_ms;  /* from the end of a run to the next; there if schedule is WIRE_S_PERIOD */
+    uint64_t         threshold;  /* bytes that the connector's queue may hold */
+    enum wire_first  first_run;  /* absent: WIRE_FIRST_FREE, which is 0 */
+    enum wire_resume resume;     /* absent: WIRE_RESUME_DRAIN, which is 0 */
     enum wire_status status;
     enum wire_level  level;
     uint64_t         expect;     /* the sequence that the gateway takes next */
@@ -131,8 +147,8 @@ struct wire_msg {
     uint64_t         chunk;      /* most bytes in a chunk */
     uint64_t         max_bundle; /* most bytes in a bundle */
     uint64_t         lease_ms;   /* a permit lives this long without a ping */
-    uint32_t         reasons;    /* of a hold: bits of wire_hold */
-    uint64_t         next_ms;    /* the hold is looked at again in this time */
+    uint32_t         reasons;    /* of a hold: bits of wire_hold, or none */
+    uint64_t         next_ms;    /* the hold is looked at again in this time; at most WIRE_PERIOD_MS_MAX */
     enum wire_verdict verdict;
     enum wire_reason reason;     /* of a verdict or stop */
     enum wire_reason code;       /* of an error */

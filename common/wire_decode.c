@@ -210,12 +210,16 @@ take_fields(const struct in *in)
 static int
 check_complete(const struct in *in)
 {
-    const uint64_t missing = in->row->required & ~in->msg->has;
+    const uint64_t missing = wire_missing(in->row, in->msg);
+    const char *why = "";
 
     if (missing == 0)
         return 0;
-    const char *name = wire_field_table[__builtin_ctzll(missing)].name;
-    return wire_refuse(in->fault, WIRE_R_FIELD, name, "%s: %s is missing", in->row->name, name);
+    const unsigned field = (unsigned)__builtin_ctzll(missing);
+    const char *name = wire_field_table[field].name;
+    if ((in->row->required >> field & 1U) == 0)
+        why = field == WIRE_F_PERIOD_MS ? ": the schedule \"period\" has one" : ": run and outcome go together";
+    return wire_refuse(in->fault, WIRE_R_FIELD, name, "%s: %s is missing%s", in->row->name, name, why);
 }
 
 static int

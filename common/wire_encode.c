@@ -114,7 +114,7 @@ wire_encode(const struct wire_msg *msg, void *buf, size_t cap)
     struct out out = {buf, 0, cap};
     msgpack_packer pk;
 
-    if (row == NULL || (msg->has & ~row->allowed) != 0 || (row->required & ~msg->has) != 0)
+    if (row == NULL || (msg->has & ~row->allowed) != 0 || wire_missing(row, msg) != 0)
         return 0;
     msgpack_packer_init(&pk, &out, append);
     if (msgpack_pack_map(&pk, 1 + (size_t)__builtin_popcountll(msg->has)) != 0 || !pack_text(&pk, "type", 4) ||

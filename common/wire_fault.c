@@ -70,7 +70,7 @@ describe(const struct wire_message_row *row, unsigned field, char *buf, size_t c
         return;
     case KIND_HOLDS:
         list_words(row, field, words, sizeof(words));
-        snprintf(buf, cap, "a list of at least one, and each at most once, of:%s", words);
+        snprintf(buf, cap, "a list, each at most once, of:%s", words);
         return;
     case KIND_VERSIONS:
         snprintf(buf, cap, "a list of %llu to %llu whole numbers from 1 on", min, max);

@@ -15,7 +15,7 @@ enum wire_kind {
     KIND_ASCII,   /* wire_text: printable ASCII, min to max bytes */
     KIND_RUN,     /* uint8_t[WIRE_RUN_LEN], bin on the wire */
     KIND_WORD,    /* an enum, see wire_words; on the wire words[value] */
-    KIND_HOLDS,   /* uint32_t, not 0, of bits min to max; on the wire a list of words[bit], each once */
+    KIND_HOLDS,   /* uint32_t of bits min to max; on the wire a list of words[bit], each once; it may be empty */
     KIND_VERSIONS /* uint64_t[WIRE_LIST_MAX] that ends with 0; on the wire a list of min to max numbers */
 };
 
@@ -37,6 +37,7 @@ struct wire_message_row {
     uint8_t          reason[2]; /* first and last wire_reason that `reason` may say */
     uint64_t         required;  /* bits of wire_field */
     uint64_t         allowed;   /* the same, the required ones included */
+    uint64_t         together;  /* the same: there is all of them, or none */
 };
 
 extern const struct wire_field_row wire_field_table[WIRE_FIELDS];
@@ -50,6 +51,10 @@ int wire_field_find(const char *name, size_t len, unsigned hint);
 
 /* The row of msg->type and, for state, msg->op; NULL if there is none. */
 const struct wire_message_row *wire_message_find(const struct wire_msg *msg);
+
+/* Fields that msg must have and has not, as bits of wire_field: the required ones, and those that others bring with
+ * them.  Only fields of msg->has are looked at. */
+uint64_t wire_missing(const struct wire_message_row *row, const struct wire_msg *msg);
 
 /* First and last index into words that the field may have in this message. */
 struct wire_words {

@@ -11,8 +11,8 @@
 #include "targets.h"
 #include "text.h"
 
-static void
-later(struct loop *l, const struct core_event *e)
+void
+effects_later(struct loop *l, const struct core_event *e)
 {
     if (l->n_after < AFTER_MAX) {
         l->after[l->n_after++] = *e;
@@ -37,7 +37,7 @@ send(struct loop *l, uint64_t conn, const struct wire_msg *m, const void *body, 
         return;
     }
     if (!door_send(l->door, conn, header, n, body, len, &gone) && gone)
-        later(l, &e);
+        effects_later(l, &e);
 }
 
 static void
@@ -136,7 +136,7 @@ publish(struct loop *l, const struct core_effect *e)
     failed.u.result.slot = e->u.publish.slot;
     failed.u.result.reason = WIRE_R_REFUSED;
     failed.u.result.text = "the gateway had no memory for this bundle: push it again";
-    later(l, &failed);
+    effects_later(l, &failed);
 }
 
 void
@@ -190,6 +190,21 @@ effects_take(void *ctx, const struct core_effect *e)
         break;
     case CORE_STORE_MARK:
         store_mark(l, e);
+        break;
+    case CORE_STORE_ROW:
+        schedules_row(l, e);
+        break;
+    case CORE_CLEAR_STATE:
+        schedules_clear(l, e->u.id);
+        break;
+    case CORE_COMMIT_GO:
+        schedules_go(l, e);
+        break;
+    case CORE_COMMIT_FAIL:
+        states_fail(l->states, e->u.fail.ticket, e->u.fail.reason, e->u.fail.seq);
+        break;
+    case CORE_JOURNAL:
+        schedules_journal(l, e);
         break;
     }
 }

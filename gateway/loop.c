@@ -9,6 +9,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "admin/operators.h"
 #include "clock.h"
 #include "doors/door.h"
 #include "err.h"
@@ -21,8 +22,9 @@
 #include "targets.h"
 
 enum {
-    TURN_MAX = 512,    /* messages from the door in one turn */
-    STOP_READ_MS = 150 /* for connectors to read that we stop */
+    TURN_MAX = 512,     /* messages from the door in one turn */
+    LATE_US = 10000,    /* what found no memory, or no room at the store, is tried again after this */
+    STOP_READ_MS = 150  /* for connectors to read that we stop */
 };
 
 /* --- what comes in --- */
@@ -102,6 +104,8 @@ take_message(struct loop *l, const struct door_message *in)
         effects_step(l, &e);
         l->message = NULL;
         l->header = NULL;
+        if (m.type == WIRE_HELLO)
+            states_gone(l->states, in->conn); /* what was under way before it is forgotten */
         id = core_connector_of(l->core, in->conn);
         if (id != NULL && (m.type == WIRE_LOG || m.type == WIRE_HEALTH || m.type == WIRE_STATE))
             beside(l, id, in, &m);
@@ -161,6 +165,8 @@ take_pub_event(struct loop *l, const struct pub_event *p)
         e.u.result.slot = (uint32_t)p->ticket;
         break;
     case PUB_NACKED:
+        /* From here on the order of its connector may differ, unless it is `ordered`. */
+        log_event(l->log, LOG_WARN, "broker_nacked", LOG_INT("publisher", p->publisher), LOG_STR("text", p->text));
         e.kind = CORE_RETRY;
         e.u.result.slot = (uint32_t)p->ticket;
         break;
@@ -274,6 +280,13 @@ wait_ms(const struct loop *l, int64_t reap_us)
 
     if (l->save_us < due)
         due = l->save_us;
+    if (operators_due(l->operators) < due)
+        due = operators_due(l->operators);
+    for (int i = 0; i < l->settings->broker.connections; i++)
+        if (l->batches[i].n > 0 && l->now_us + LATE_US < due)
+            due = l->now_us + LATE_US;
+    if (l->states_late && l->now_us + LATE_US < due)
+        due = l->now_us + LATE_US;
     if (reap_us < due)
         due = reap_us;
     if (l->stop_us != 0 && l->now_us + 20000 < due)
@@ -290,7 +303,9 @@ turn(struct loop *l, struct err *err)
     l->now_us = clock_mono_us();
     take_signals(l);
     take_pub_events(l);
-    states_answers(l->states, l->answers);
+    schedules_answers(l);
+    schedules_wall(l);
+    operators_turn(l->operators, l->now_us);
     if (take_door(l, err) != 0)
         return -1;
     if (l->now_us >= l->save_us) {
@@ -313,6 +328,7 @@ loop_run(struct loop *l, struct err *err)
         {.fd = mailbox_fd(l->pub_events), .events = POLLIN},
         {.fd = mailbox_fd(l->answers), .events = POLLIN},
         {.fd = l->signals, .events = POLLIN},
+        {.fd = operators_fd(l->operators), .events = POLLIN},
     };
 
     log_event(l->log, LOG_INFO, "ready", LOG_STR("endpoint", door_endpoint(l->door)),

@@ -6,6 +6,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "admin/operators.h"
 #include "bodies.h"
 #include "clock.h"
 #include "doors/door.h"
@@ -15,6 +16,7 @@
 #include "plan.h"
 #include "settings.h"
 #include "states.h"
+#include "store/journal.h"
 #include "targets.h"
 
 static void
@@ -27,6 +29,12 @@ load_mark(void *ctx, const struct state_mark *m)
     e.u.mark.epoch = m->epoch;
     e.u.mark.answered = m->answered;
     effects_step(l, &e);
+}
+
+static void
+step(void *ctx, const struct core_event *e)
+{
+    effects_step(ctx, e);
 }
 
 static int
@@ -94,7 +102,7 @@ open_signals(struct loop *l, struct err *err)
 static int
 open_stores(struct loop *l, struct err *err)
 {
-    const struct states_reply r = {effects_send, l};
+    const struct states_hands hands = {effects_send, step, l};
 
     l->pub_events = mailbox_new(sizeof(struct pub_event), err);
     l->answers = mailbox_new(sizeof(struct state_answer), err);
@@ -105,8 +113,11 @@ open_stores(struct loop *l, struct err *err)
     l->state = state_open(l->settings->state.dir, l->answers, l->log, err);
     if (l->state == NULL)
         return -1;
-    l->states = states_new(l->state, &r, err);
-    return l->states == NULL ? -1 : 0;
+    l->states = states_new(l->state, &hands, err);
+    if (l->states == NULL)
+        return -1;
+    l->journal = journal_open(l->settings->state.dir, l->settings->journal.limit, l->log, err);
+    return l->journal == NULL ? -1 : 0;
 }
 
 struct loop *
@@ -127,7 +138,8 @@ loop_new(struct settings *settings, const struct loop_source *source, struct log
     /* The door comes last: what it lets in must have somewhere to go. */
     if (open_signals(l, err) != 0 || open_stores(l, err) != 0 || open_core(l, err) != 0 ||
         open_publishers(l, err) != 0 || loop_configure(l, settings, err) != 0 ||
-        state_marks(l->state, load_mark, l, err) != 0 || open_door(l, err) != 0) {
+        state_marks(l->state, load_mark, l, err) != 0 || schedules_load(l, err) != 0 ||
+        schedules_open_operators(l, err) != 0 || open_door(l, err) != 0) {
         loop_free(l);
         return NULL;
     }
@@ -140,12 +152,14 @@ loop_free(struct loop *l)
     if (l == NULL)
         return;
     door_close(l->door);
+    operators_close(l->operators);
     for (int i = 0; i < CORE_PUBLISHERS_MAX; i++) {
         publisher_free(l->publishers[i], 1000000);
         free(l->batches[i].at);
     }
     state_close(l->state);
     states_free(l->states);
+    journal_close(l->journal);
     core_free(l->core);
     bodies_free(l->bodies);
     targets_free(l->targets);

@@ -2,6 +2,7 @@
  *
  *     loop.c       turns: what comes in, what comes back, signals
  *     effects.c    what follows from a step of the core
+ *     schedules.c  schedules: rows, journal, the wall clock, operators
  *     loop_open.c  opening and closing
  *
  * Thread: the loop only. */
@@ -21,8 +22,10 @@
 struct bodies;
 struct door;
 struct door_message;
+struct journal;
 struct log;
 struct mailbox;
+struct operators;
 struct settings;
 struct states;
 struct targets;
@@ -50,6 +53,8 @@ struct loop {
     struct targets    *targets;
     struct state      *state;
     struct states     *states;
+    struct journal    *journal;
+    struct operators  *operators;
     struct mailbox    *pub_events, *answers;
     struct publisher  *publishers[CORE_PUBLISHERS_MAX];
     struct batch       batches[CORE_PUBLISHERS_MAX];
@@ -62,6 +67,10 @@ struct loop {
     const struct door_message *message; /* during the step that it is handed to */
     const struct wire_msg     *header;
     int64_t            now_us, save_us, stop_us; /* stop_us: when a drain is given up; 0: not stopping */
+    int64_t            wall_us;    /* wall clock less monotonic clock, as the core was told */
+    uint64_t           clear_ticket; /* of the operator whose action is done now */
+    bool               clear_lost;   /* ... and its CORE_CLEAR_STATE found no room at the store */
+    bool               states_late;  /* a state has leave to go and finds no room at the store */
     int                signals;
     bool               stop;
 };
@@ -81,6 +90,27 @@ void effects_send(void *ctx, uint64_t conn, const struct wire_msg *m, const void
 /* Hand over what was gathered: messages to the publishers, marks to the state. */
 void effects_post(struct loop *l);
 void effects_marks(struct loop *l);
+
+/* Tell the core of this after the step that is being done. */
+void effects_later(struct loop *l, const struct core_event *e);
+
+/* schedules.c */
+
+/* Tell the core of the wall clock, and of the rows that the state kept. */
+int schedules_load(struct loop *l, struct err *err);
+
+/* Once a turn: did the wall clock jump?  What did the store answer? */
+void schedules_wall(struct loop *l);
+void schedules_answers(struct loop *l);
+
+/* Effects of the core. */
+void schedules_row(struct loop *l, const struct core_effect *e);
+void schedules_clear(struct loop *l, const char *id);
+void schedules_go(struct loop *l, const struct core_effect *e);
+void schedules_journal(struct loop *l, const struct core_effect *e);
+
+/* Open the socket of operators. */
+int schedules_open_operators(struct loop *l, struct err *err);
 
 /* loop.c */
 

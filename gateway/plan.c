@@ -137,6 +137,8 @@ plan_reloadable(const struct settings *a, const struct settings *b, struct err *
         {"memory.limit", a->memory.limit == b->memory.limit},
         {"memory.max_bundle", a->memory.max_bundle == b->memory.max_bundle},
         {"state.dir", same_text(a->state.dir, b->state.dir)},
+        {"journal.limit", a->journal.limit == b->journal.limit},
+        {"operators.socket", same_text(a->operators.socket, b->operators.socket)},
     };
 
     for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)

@@ -64,6 +64,12 @@ struct settings {
         int64_t mark_us;       /* state.mark_every: 1s */
     } state;
     struct {
+        uint64_t limit;        /* journal.limit: 64MiB, of journal.log and journal.log.1 together */
+    } journal;
+    struct {
+        char *socket;          /* operators.socket: operators.sock in state.dir */
+    } operators;
+    struct {
         enum log_format format; /* log.format: "keyvalue" or "json" */
         enum log_level  level;  /* log.level: "error" "warn" "info" "debug" */
     } log;

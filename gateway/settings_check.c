@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
@@ -269,10 +270,31 @@ check_unknown(struct settings_draft *d, struct err *err)
     return 0;
 }
 
+/* A socket's path has less room than others. */
+static int
+check_operators(struct settings_draft *d, struct err *err)
+{
+    struct settings *s = d->s;
+    const bool given = s->operators.socket != NULL;
+    const size_t most = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
+
+    if (!given && asprintf(&s->operators.socket, "%s/operators.sock", s->state.dir) < 0) {
+        s->operators.socket = NULL;
+        return err_set(err, ERR_NOMEM, errno, "settings");
+    }
+    if (strlen(s->operators.socket) <= most)
+        return 0;
+    return settings_blame_key(d, given ? "operators.socket" : "state.dir", err,
+                              "the path of operators.sock has %zu bytes, and a socket's has at most %zu: write "
+                              "operators = { socket = \"/run/sluice/operators.sock\"; };",
+                              strlen(s->operators.socket), most);
+}
+
 int
 settings_check(struct settings_draft *d, struct err *err)
 {
-    if (check_endpoint(d, err) != 0 || check_broker(d, err) != 0 || check_memory(d, err) != 0)
+    if (check_endpoint(d, err) != 0 || check_broker(d, err) != 0 || check_memory(d, err) != 0 ||
+        check_operators(d, err) != 0)
         return -1;
     return check_unknown(d, err);
 }

@@ -3,6 +3,7 @@
 
 #include "err.h"
 #include "settings_parts.h"
+#include "suggest.h"
 
 /* Variables of ours that are not the gateway's: the library of connectors, the build, the tests. */
 static const char *const others[] = {"SLUICE_ENDPOINT", "SLUICE_SHARED", "SLUICE_BUILD", "SLUICE_CONFIG", NULL};
@@ -41,11 +42,11 @@ unknown(const char *name, struct err *err)
         return settings_blame("", shown, err, "connectors are listed in the configuration file only");
     for (size_t i = 0; i < n; i++) {
         settings_env_name(&keys[i], env);
-        if (settings_distance(name, env) < settings_distance(name, best))
+        if (suggest_distance(name, env) < suggest_distance(name, best))
             memcpy(best, env, sizeof(best));
         meant = meant || in_section(name, &keys[i]);
     }
-    if (settings_distance(name, best) <= 2)
+    if (suggest_distance(name, best) <= 2)
         return settings_blame("", shown, err, "there is no such setting; did you mean %s?", best);
     if (meant)
         return settings_blame("", shown, err,

@@ -11,7 +11,6 @@
  *     settings_env.c      the environment
  *     settings_check.c    what holds between keys
  *     settings_secret.c   files that hold secrets
- *     settings_suggest.c  "did you mean"
  *     settings_print.c    the way back */
 #ifndef SETTINGS_PARTS_H
 #define SETTINGS_PARTS_H
@@ -128,12 +127,5 @@ int settings_target_check(struct settings_target *t, struct err *err);
 /* Replace the password by the content of password_file. */
 int settings_password_read(struct settings_draft *d, struct err *err);
 void settings_password_free(char *password);
-
-/* Steps from one name to the other (a character more, less, another, or two swapped), case aside; more than 64
- * characters are infinitely far. */
-unsigned settings_distance(const char *a, const char *b);
-
-/* Is b near enough to a to be what was meant? */
-bool settings_resembles(const char *a, const char *b);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "err.h"
 #include "settings_parts.h"
+#include "suggest.h"
 #include "text.h"
 
 /* The file while it is walked. */
@@ -181,8 +182,8 @@ nearest(const struct group *g, const char *name)
 
     for (size_t i = 0; i < g->n; i++) {
         const char *bare = g->keys[i].name + g->skip;
-        if (!g->keys[i].secret && settings_resembles(name, bare) &&
-            (best == NULL || settings_distance(name, bare) < settings_distance(name, best)))
+        if (!g->keys[i].secret && suggest_resembles(name, bare) &&
+            (best == NULL || suggest_distance(name, bare) < suggest_distance(name, best)))
             best = bare;
     }
     return best;
@@ -373,10 +374,10 @@ unknown_top(const struct reading *r, const config_setting_t *at)
         char   top[32];
         size_t len = settings_section_len(keys[i].name);
         snprintf(top, sizeof(top), "%.*s", (int)(len == 0 ? sizeof(top) - 1 : len), keys[i].name);
-        if (settings_distance(name, top) < settings_distance(name, best))
+        if (suggest_distance(name, top) < suggest_distance(name, best))
             memcpy(best, top, sizeof(best));
     }
-    if (settings_resembles(name, best))
+    if (suggest_resembles(name, best))
         return settings_blame(place, shown, r->err, "there is no such section or key; did you mean \"%s\"?", best);
     if (other != NULL)
         return settings_blame(place, shown, r->err, "there is no such section; did you mean %s?", other);

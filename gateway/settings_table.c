@@ -89,6 +89,12 @@ static const struct settings_key keys[] = {
     DURATION("state.mark_every", state.mark_us, "1s", 10 * MS, M,
              "how often answers are noted; resends of that time may go twice after a crash"),
 
+    SIZE("journal.limit", journal.limit, "64MiB", 64 * KIB, 1024 * GIB,
+         "bytes of journal.log and journal.log.1 in state.dir, together"),
+
+    TEXT("operators.socket", operators.socket, NULL, 1, SETTINGS_PATH_MAX,
+         "socket file where operators connect; the default is operators.sock in state.dir"),
+
     WORD("log.format", log.format, "keyvalue", log_formats, "keyvalue or json"),
     WORD("log.level", log.level, "info", log_levels, "error, warn, info or debug"),
 

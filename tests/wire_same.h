@@ -22,7 +22,9 @@ wire_same(const struct wire_msg *a, const struct wire_msg *b)
            a->fresh == b->fresh && a->seen == b->seen && a->want == b->want && a->head == b->head &&
            memcmp(a->run, b->run, sizeof(a->run)) == 0 && a->seq == b->seq && a->size == b->size && a->off == b->off &&
            wire_same_text(&a->ctype, &b->ctype) && a->outcome == b->outcome && wire_same_text(&a->text, &b->text) &&
-           a->op == b->op && a->version == b->version && a->status == b->status && a->level == b->level &&
+           a->op == b->op && a->version == b->version && a->after == b->after && a->schedule == b->schedule &&
+           a->period_ms == b->period_ms && a->threshold == b->threshold && a->first_run == b->first_run &&
+           a->resume == b->resume && a->status == b->status && a->level == b->level &&
            a->expect == b->expect && a->credit == b->credit && a->ping_ms == b->ping_ms && a->chunk == b->chunk &&
            a->max_bundle == b->max_bundle && a->lease_ms == b->lease_ms && a->reasons == b->reasons &&
            a->next_ms == b->next_ms && a->verdict == b->verdict && a->reason == b->reason && a->code == b->code &&

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../kit/setup.h"
 #include "../kit/stop.h"
 #include "duration.h"
 #include "err.h"
@@ -22,7 +23,7 @@ static void
 usage(void)
 {
     printf("usage: %s [options]\n", name());
-    fputs("Send what is new in CISA's catalogue of known exploited vulnerabilities to the gateway, once.\n"
+    fputs("Send what is new in CISA's catalogue of known exploited vulnerabilities to the gateway.\n"
           "\n"
           "  --id ID            this connector's id (default: cisa-kev)\n"
           "  --endpoint URL     the gateway, tcp://host:port or ipc://path (default: $SLUICE_ENDPOINT,\n"
@@ -32,13 +33,25 @@ usage(void)
           "  --per-bundle N     vulnerabilities in a bundle (default: 1, at most 10000)\n"
           "  --wait TIME        how long to try to reach the gateway, \"30s\", \"5m\" (default: 60s)\n"
           "  --reset-state      forget what was sent before: everything is new\n"
-          "  --once             run once (this version does nothing else)\n"
+          "  --once             run now and once, whatever the configuration says of a period (the default\n"
+          "                     without one)\n"
+          "  --duration-period P  stay, and run when the gateway permits it, P after the end of the last run, such as\n"
+          "                     P2D or PT6H; 0: one run and no more, if nothing holds it\n"
+          "  --run-and-terminate  the same as a period of 0\n"
+          "  --queue-threshold MB  no run begins with so much in this connector's queue (default: the gateway's)\n"
+          "  --log-level LEVEL  error, warn, info, debug (default: warn)\n"
+          "  --config FILE      read connector = { id = \"...\"; duration_period = \"P2D\"; ... } from FILE\n"
           "  --progress         show progress on stderr, also where that is no terminal\n"
           "  --help             this\n"
           "\n"
+          "The environment is read too: CONNECTOR_ID, SLUICE_ENDPOINT, CONNECTOR_DURATION_PERIOD,\n"
+          "CONNECTOR_RUN_AND_TERMINATE, CONNECTOR_QUEUE_THRESHOLD, CONNECTOR_LOG_LEVEL.  Arguments outrank it,\n"
+          "and it outranks the file; what is empty counts as not set.\n"
+          "\n"
           "Exit status: 0 done; 1 bundles refused; 2 usage; 65 feed or state malformed; 69 feed unavailable;\n"
-          "70 the system failed; 75 gateway not reached, or stopped by a signal: run again; 76 another program\n"
-          "took the id or changed the state; 77 the gateway refuses this connector.\n",
+          "70 the system failed; 75 gateway not reached, stopped by a signal in a run, or a run of a period of\n"
+          "0 was held: run again; 76 another program took the id or changed the state; 77 the gateway\n"
+          "refuses this connector.\n",
           stdout);
 }
 
@@ -93,23 +106,42 @@ take_feed(const char *text, struct kev_options *opt)
 
 /* 0: go on; 1: help was wanted; -1: wrong, and said so. */
 static int
-take_options(int argc, char **argv, struct kev_options *opt)
+take_options(int argc, char **argv, struct kev_options *opt, struct setup_args *args, bool *ret_once)
 {
     static const struct option known[] = {
         {"id", required_argument, NULL, 'i'},         {"endpoint", required_argument, NULL, 'e'},
         {"feed", required_argument, NULL, 'f'},       {"per-bundle", required_argument, NULL, 'n'},
         {"wait", required_argument, NULL, 'w'},       {"reset-state", no_argument, NULL, 'r'},
         {"once", no_argument, NULL, '1'},             {"progress", no_argument, NULL, 'p'},
+        {"duration-period", required_argument, NULL, 'd'},
+        {"run-and-terminate", no_argument, NULL, 't'},
+        {"queue-threshold", required_argument, NULL, 'q'},
+        {"log-level", required_argument, NULL, 'l'},  {"config", required_argument, NULL, 'c'},
         {"help", no_argument, NULL, 'h'},             {NULL, 0, NULL, 0}};
     int c, rc = 0;
 
     while (rc == 0 && (c = getopt_long(argc, argv, "h", known, NULL)) != -1) {
         switch (c) {
         case 'i':
-            opt->id = optarg;
+            args->value[SETUP_ID] = optarg;
             break;
         case 'e':
-            opt->endpoint = optarg;
+            args->value[SETUP_ENDPOINT] = optarg;
+            break;
+        case 'd':
+            args->value[SETUP_PERIOD] = optarg;
+            break;
+        case 't':
+            args->value[SETUP_TERMINATE] = "true";
+            break;
+        case 'q':
+            args->value[SETUP_THRESHOLD] = optarg;
+            break;
+        case 'l':
+            args->value[SETUP_LOG_LEVEL] = optarg;
+            break;
+        case 'c':
+            args->file = optarg;
             break;
         case 'f':
             rc = take_feed(optarg, opt);
@@ -124,6 +156,7 @@ take_options(int argc, char **argv, struct kev_options *opt)
             opt->reset_state = true;
             break;
         case '1':
+            *ret_once = true;
             break;
         case 'p':
             opt->progress = true;
@@ -142,16 +175,38 @@ take_options(int argc, char **argv, struct kev_options *opt)
     return rc;
 }
 
+static int
+take_setup(const struct setup_args *args, bool once, struct setup *setup, struct kev_options *opt)
+{
+    struct err err;
+
+    if (setup_load(setup, args, &err) != 0) {
+        fprintf(stderr, "%s: %s\n", name(), err.text);
+        return -1;
+    }
+    if (setup->id != NULL)
+        opt->id = setup->id;
+    opt->endpoint = setup->endpoint;
+    opt->level = setup->log_level;
+    opt->setup = !once && setup_scheduled(setup) ? setup : NULL;
+    return 0;
+}
+
 int
 main(int argc, char **argv)
 {
     struct kev_options opt;
+    struct setup_args args = {.file = NULL};
+    struct setup setup;
     struct err err;
+    bool once = false;
     int rc;
 
     kev_options_default(&opt);
     opt.program = name();
-    rc = take_options(argc, argv, &opt);
+    rc = take_options(argc, argv, &opt, &args, &once);
+    if (rc == 0)
+        rc = take_setup(&args, once, &setup, &opt);
     if (rc > 0) {
         usage();
         return EXITS_OK;

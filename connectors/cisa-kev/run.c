@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../kit/setup.h"
 #include "../kit/outlet.h"
 #include "../kit/stop.h"
+#include "../kit/turns.h"
 #include "clock.h"
 #include "cursor.h"
 #include "err.h"
@@ -17,10 +19,24 @@
 
 enum { STATE_MS = 30000, SLICE_MS = 200 };
 
+struct run;
+
+/* The program. */
+struct kev {
+    const struct kev_options *opt; /* borrowed */
+    struct outlet *outlet;
+    struct run    *now;            /* the run that is under way, or NULL */
+    bool           permitted;      /* runs are by permit: the state ends them */
+    bool           reset;          /* forget what was sent */
+    FILE          *out;
+};
+
 /* A run; everything in it is owned unless it says otherwise. */
 struct run {
     const struct kev_options *opt; /* borrowed */
-    struct outlet    *outlet;
+    struct outlet    *outlet;      /* borrowed */
+    bool              permitted, reset;
+    struct tally      before;      /* what the runs before have pushed */
     struct sluice_state state;     /* as the gateway has it */
     struct kev_cursor stored;      /* the same, read; empty with --reset-state */
     struct kev_cursor next;        /* what it will be */
@@ -36,8 +52,8 @@ void
 kev_options_default(struct kev_options *opt)
 {
     *opt = (struct kev_options){.program = "cisa-kev", .id = "cisa-kev", .feed = KEV_DEFAULT_FEED, .may_sample = true,
-                                .per_bundle = 1, .wait_ms = 60000, .connect_ms = 10000, .total_ms = 120000,
-                                .idle_s = 20};
+                                .per_bundle = 1, .wait_ms = 60000, .level = SLUICE_WARN, .connect_ms = 10000,
+                                .total_ms = 120000, .idle_s = 20};
 }
 
 /* The failure ends the run with this status. */
@@ -51,9 +67,14 @@ end_with(struct run *r, enum exits status, const struct err *err)
 static void
 name_bundle(void *ctx, uint64_t tag, char *buf, size_t cap)
 {
-    const struct run *r = ctx;
-    size_t first = (size_t)tag, more = r->n_fresh - first;
+    const struct run *r = ((const struct kev *)ctx)->now;
+    size_t first = (size_t)tag, more;
 
+    if (r == NULL || first >= r->n_fresh) {
+        snprintf(buf, cap, "a bundle of an earlier run");
+        return;
+    }
+    more = r->n_fresh - first;
     if (more > r->opt->per_bundle)
         more = r->opt->per_bundle;
     if (more == 1)
@@ -90,12 +111,12 @@ state_read(struct run *r, struct err *err)
         if (kev_cursor_parse(r->state.bytes, r->state.len, &c, &unread) == 0) {
             kev_cursor_free(&r->stored);
             r->stored = c;
-        } else if (!r->opt->reset_state) {
+        } else if (!r->reset) {
             return err_set(err, unread.code, 0, "%s", unread.text);
         }
         r->real_before = strcmp(r->stored.source, KEV_SAMPLE_SOURCE) != 0;
     }
-    if (!r->opt->reset_state)
+    if (!r->reset)
         return 0;
     kev_cursor_free(&r->stored);
     return kev_cursor_start(&r->stored, err);
@@ -113,6 +134,16 @@ state_fit(struct run *r, struct err *err)
     return kev_cursor_start(&r->stored, err);
 }
 
+static int
+state_set(struct run *r, const char *text, struct sluice_error *why)
+{
+    struct sluice *s = outlet_sluice(r->outlet);
+
+    if (r->permitted)
+        return sluice_done_with_state(s, SLUICE_RUN_OK, text, strlen(text), r->state.version, NULL, STATE_MS, why);
+    return sluice_state_commit(s, text, strlen(text), r->state.version, NULL, STATE_MS, why);
+}
+
 /* The waiting is long on purpose: a set that is answered too late is only known by the next get. */
 static int
 state_write(struct run *r, struct err *err)
@@ -124,7 +155,7 @@ state_write(struct run *r, struct err *err)
     if (text == NULL)
         return err_set(err, ERR_NOMEM, errno, "state");
     if (r->state.len != strlen(text) || memcmp(r->state.bytes, text, r->state.len) != 0) {
-        rc = sluice_state_set(outlet_sluice(r->outlet), text, strlen(text), r->state.version, NULL, STATE_MS, &why);
+        rc = state_set(r, text, &why);
         if (rc != SLUICE_OK)
             rc = outlet_fail(&why, "saving the state (all bundles were acked; they will be sent again)", err);
     }
@@ -281,6 +312,7 @@ send_all(struct run *r, struct err *err)
     if (pushed != 0 || flushed != 0)
         return exits_of(err);
     outlet_tally(r->outlet, &t);
+    tally_since(&t, &r->before);
     if (t.nacked > 0) {
         err_set(err, ERR_DENIED, 0, "refused: %llu of %llu bundles; the state stays, so the next run sends all again",
                 (unsigned long long)t.nacked, (unsigned long long)t.pushed);
@@ -319,36 +351,70 @@ summary(const struct run *r, FILE *out)
     struct tally t;
 
     outlet_tally(r->outlet, &t);
+    tally_since(&t, &r->before);
     progress_sum(&t, out);
     fprintf(out, " new=%zu known=%zu source=%s\n", r->n_fresh,
             r->feed != NULL ? kev_feed_count(r->feed) - r->n_fresh : 0, source_word(r));
     fflush(out);
 }
 
-enum exits
-kev_run(const struct kev_options *opt, FILE *out, FILE *say)
+static enum exits
+run_once(void *ctx)
 {
-    struct run r = {.opt = opt};
-    struct outlet_options to = {.program = opt->program, .agent = "cisa-kev/0.1", .id = opt->id,
-                                .endpoint = opt->endpoint, .handles = 1, .progress = opt->progress, .say = say,
-                                .name = name_bundle, .ctx = &r};
+    struct kev *k = ctx;
+    struct run r = {.opt = k->opt, .outlet = k->outlet, .permitted = k->permitted, .reset = k->reset};
     struct err err = {0};
     enum exits status;
 
-    r.outlet = outlet_open(&to, &err);
-    if (r.outlet == NULL) {
-        fprintf(say, "%s: %s\n", opt->program, err.text);
-        return exits_of(&err);
-    }
+    k->now = &r;
+    outlet_tally(r.outlet, &r.before);
     status = work(&r, &err);
     if (status != EXITS_OK)
         status = end_with(&r, status, &err);
-    summary(&r, out);
-    outlet_close(r.outlet);
+    else
+        k->reset = false;
+    summary(&r, k->out);
+    k->now = NULL;
     kev_cursor_free(&r.next);
     kev_cursor_free(&r.stored);
     free(r.state.bytes);
     free(r.fresh);
     kev_feed_free(r.feed);
+    return status;
+}
+
+static enum exits
+run_by_schedule(struct kev *k)
+{
+    struct err err = {0};
+    enum exits status = EXITS_OK;
+
+    k->permitted = true;
+    if (outlet_wait(k->outlet, k->opt->wait_ms, &err) != 0)
+        status = exits_of(&err);
+    else
+        status = turns_run(k->outlet, k->opt->setup, run_once, k, &err);
+    if (err.code != ERR_NONE)
+        outlet_say(k->outlet, "%s", err.text);
+    return status;
+}
+
+enum exits
+kev_run(const struct kev_options *opt, FILE *out, FILE *say)
+{
+    struct kev k = {.opt = opt, .reset = opt->reset_state, .out = out};
+    struct outlet_options to = {.program = opt->program, .agent = "cisa-kev/0.1", .id = opt->id,
+                                .endpoint = opt->endpoint, .handles = 1, .level = opt->level,
+                                .progress = opt->progress, .say = say, .name = name_bundle, .ctx = &k};
+    struct err err = {0};
+    enum exits status;
+
+    k.outlet = outlet_open(&to, &err);
+    if (k.outlet == NULL) {
+        fprintf(say, "%s: %s\n", opt->program, err.text);
+        return exits_of(&err);
+    }
+    status = opt->setup != NULL ? run_by_schedule(&k) : run_once(&k);
+    outlet_close(k.outlet);
     return status;
 }

@@ -1,7 +1,8 @@
-/* run.h - one run of the connector: state, feed, what is new, push, flush, state.
+/* run.h - the connector at work, once or by a schedule.  A run: state, feed, what is new, push, flush, state.
  *
  * The state moves only after the gateway has answered for every bundle with an ack.  So a run that ends before
- * (a signal, a refusal, a crash) is repeated whole by the next one; ids are the same, so that repeats are harmless. */
+ * (a signal, a refusal, a crash) is repeated whole by the next one; ids are the same, so that repeats are harmless.  A
+ * run by a schedule ends together with the state: both are on the gateway's disk, or neither. */
 #ifndef KEV_RUN_H
 #define KEV_RUN_H
 
@@ -11,6 +12,9 @@
 #include <stdio.h>
 
 #include "../kit/exits.h"
+#include "sluice/sluice.h"
+
+struct setup;
 
 #define KEV_DEFAULT_FEED "https://www.cisa.gov/sites/default/files/feeds/known_exploited_vulnerabilities.json"
 
@@ -23,7 +27,9 @@ struct kev_options {
     const char *feed;         /* URL or path */
     bool        may_sample;   /* nobody named the feed: without a network, send the sample */
     size_t      per_bundle;   /* vulnerabilities in a bundle, 1 to KEV_PER_BUNDLE_MAX */
-    bool        reset_state;  /* as if nothing had ever been sent */
+    bool        reset_state;  /* as if nothing had ever been sent; until a run has gone well */
+    const struct setup *setup; /* when to run; borrowed.  NULL: now, and once */
+    enum sluice_level level;  /* the library's words up to this one are said */
     bool        progress;
     int64_t     wait_ms;      /* for the gateway's welcome */
     long        connect_ms, total_ms, idle_s; /* of the feed: see fetch.h */
@@ -32,7 +38,8 @@ struct kev_options {
 /* The defaults of all of it. */
 void kev_options_default(struct kev_options *opt);
 
-/* Run once.  The summary goes to out, everything else to say (one line each).  Returns the exit status. */
+/* Run once, or by the schedule.  A summary for each run goes to out, everything else to say (one line
+ * each).  Returns the exit status. */
 enum exits kev_run(const struct kev_options *opt, FILE *out, FILE *say);
 
 #endif

@@ -34,6 +34,7 @@ desk_init(struct desk *d, uint64_t queue_bytes, bool report_acks, struct err *er
 
     *d = (struct desk){.queue_bytes = queue_bytes, .report_acks = report_acks, .armed = true};
     d->lines_end = &d->lines;
+    d->runs.seen.next_us = -1;
     d->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     d->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (d->wake_fd < 0 || d->event_fd < 0) {
@@ -85,6 +86,7 @@ desk_clear(struct desk *d)
     }
     free(d->health.text);
     free(d->request.bytes);
+    free(d->end.text);
     free(d->state.bytes);
     pthread_cond_destroy(&d->changed);
     pthread_mutex_destroy(&d->lock);
@@ -151,13 +153,30 @@ desk_wait_locked(struct desk *d, int64_t deadline_us)
 
 /* --- the library's thread --- */
 
+static void
+wake_callers(struct desk *d)
+{
+    bool wake = d->armed;
+
+    d->armed = false;
+    if (wake)
+        signal_fd(d->event_fd); /* under the lock: else arm() could read too early */
+    if (d->waiters > 0)
+        pthread_cond_broadcast(&d->changed);
+}
+
 void
 desk_collect(struct desk *d, struct desk_work *ret)
 {
     pthread_mutex_lock(&d->lock);
     d->asleep = false;
+    if (atomic_exchange(&d->interrupt_news, false))
+        wake_callers(d);
     *ret = (struct desk_work){.bundles = d->inbox, .lines = d->lines, .health = d->health,
-                              .state_cancel = d->state_cancel, .closing = d->closing};
+                              .state_cancel = d->state_cancel, .ready = d->ready, .schedule = d->schedule,
+                              .end = d->end, .closing = d->closing};
+    d->ready = DESK_READY_SAME;
+    d->end = (struct desk_end){.told = false};
     d->inbox = (struct bundle_list){NULL, NULL};
     d->lines = NULL;
     d->lines_end = &d->lines;
@@ -180,7 +199,8 @@ desk_sleep(struct desk *d)
 
     pthread_mutex_lock(&d->lock);
     idle = d->inbox.first == NULL && d->lines == NULL && !d->health.told && !d->state_cancel && !d->closing &&
-           d->state_step != DESK_STATE_ASKED;
+           d->state_step != DESK_STATE_ASKED && d->ready == DESK_READY_SAME && !d->end.told &&
+           !atomic_load(&d->interrupt_news);
     d->asleep = idle;
     pthread_mutex_unlock(&d->lock);
     return idle;
@@ -220,6 +240,17 @@ report_state(struct desk *d, struct desk_news *news)
 }
 
 static bool
+report_run(struct desk *d, const struct session_run *run)
+{
+    if (d->runs.seen.changes == run->changes && d->runs.seen.ask == run->ask)
+        return false;
+    d->runs.seen = *run;
+    memcpy(d->runs.words, run->words, strlen(run->words) + 1);
+    d->runs.seen.words = d->runs.words;
+    return true;
+}
+
+static bool
 report_info(struct desk *d, const struct desk_news *news)
 {
     const struct session_info *info = news->info;
@@ -233,6 +264,7 @@ report_info(struct desk *d, const struct desk_news *news)
     d->max_bundle = info->max_bundle;
     d->resent = info->resent;
     d->welcomes = info->welcomes;
+    changed |= report_run(d, &info->run);
     return changed;
 }
 
@@ -241,7 +273,6 @@ desk_report(struct desk *d, struct desk_news *news)
 {
     struct bundle_list freed = {NULL, NULL};
     bool news_for_callers = news->answered.first != NULL;
-    bool wake = false;
     struct bundle *b;
 
     pthread_mutex_lock(&d->lock);
@@ -249,14 +280,8 @@ desk_report(struct desk *d, struct desk_news *news)
         settle(d, b, &freed);
     news_for_callers |= report_state(d, news);
     news_for_callers |= report_info(d, news);
-    if (news_for_callers) {
-        wake = d->armed;
-        d->armed = false;
-        if (wake)
-            signal_fd(d->event_fd); /* under the lock: else arm() could read too early */
-        if (d->waiters > 0)
-            pthread_cond_broadcast(&d->changed);
-    }
+    if (news_for_callers)
+        wake_callers(d);
     pthread_mutex_unlock(&d->lock);
     free_bundles(&freed);
     free(news->state.bytes);

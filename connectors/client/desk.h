@@ -6,11 +6,12 @@
  *
  * Bounds: bundles that are unanswered or whose verdict waits take at most queue_bytes (a bundle counts at
  * least 1 KiB; a single one is always taken), besides the one that is lent; SESSION_LOG_MAX lines; one
- * health; one request for the state. */
+ * health; one request for the state; one schedule; one end of a run. */
 #ifndef DESK_H
 #define DESK_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,11 +38,34 @@ struct desk_health {
 
 enum desk_state_step { DESK_STATE_NONE, DESK_STATE_ASKED, DESK_STATE_TAKEN, DESK_STATE_DONE };
 
+enum desk_ready { DESK_READY_SAME, DESK_READY_ASK, DESK_READY_WITHDRAW };
+
+/* The end of a run. */
+struct desk_end {
+    bool              told;
+    uint8_t           run[WIRE_RUN_LEN];
+    enum wire_outcome outcome;
+    char             *text; /* owned; NULL: none */
+};
+
+/* What the program knows of its runs. */
+struct desk_runs {
+    struct session_run seen; /* as the library's thread has told; its words are in `words` */
+    char     words[SESSION_TEXT_MAX];
+    bool     asked;          /* the program wants permits */
+    enum wire_schedule kind;
+    uint64_t asks;           /* schedules that were put on the desk; seen.ask follows */
+    uint64_t taken;          /* permits that the program took; seen.permits leads */
+    bool     in_run;         /* from taking one until its end is told */
+    uint8_t  id[WIRE_RUN_LEN];
+};
+
 struct desk_request {
     bool     is_set;
     void    *bytes; /* owned: what to set */
     size_t   len;
     uint64_t version;
+    struct session_commit commit;
 };
 
 struct desk {
@@ -65,9 +89,15 @@ struct desk {
     enum desk_state_step state_step;
     bool                 state_busy; /* a caller has an operation under way */
     bool                 state_cancel;
+    enum desk_ready        ready;
+    struct session_schedule schedule;
+    struct desk_end        end;
     bool                 closing;
+    atomic_bool          interrupted;    /* sluice_interrupt was called, and no call has returned EINTR since */
+    atomic_bool          interrupt_news; /* the library's thread is to wake who waits: a signal handler cannot */
 
     /* for the program */
+    struct desk_runs     runs;
     struct bundle_list   verdicts;
     unsigned             verdicts_n;
     struct bundle       *lent; /* the body that sluice_verdict_next lent */
@@ -113,6 +143,9 @@ struct desk_work {
     bool                state_cancel;
     bool                requested; /* request is valid; its bytes are the taker's */
     struct desk_request request;
+    enum desk_ready     ready;
+    struct session_schedule schedule;
+    struct desk_end     end; /* its text is the taker's */
     bool                closing;
 };
 

@@ -39,6 +39,7 @@ session_new(const struct session_config *config, struct err *err)
     s->welcomed_at = -hello_most_us;
     s->ping_at = SESSION_NEVER;
     s->state.retry_at = SESSION_NEVER;
+    s->run.run.next_us = -1;
     return s;
 }
 
@@ -52,6 +53,7 @@ session_free(struct session *s)
     free(s->status_text);
     free(s->lent);
     session_state_free(&s->state);
+    session_run_free(&s->run);
     free(s);
 }
 
@@ -187,6 +189,7 @@ session_tick(struct session *s, int64_t now_us)
     if (s->ping_at <= now_us) {
         s->ping_at = now_us + s->ping_us;
         s->ping_now = true;
+        session_run_pinged(s);
     }
     session_state_tick(s, now_us);
 }
@@ -243,6 +246,7 @@ hello_output(struct session *s, int64_t now_us, struct session_output *out)
         out->msg.agent = text_of(s->agent, strlen(s->agent));
     }
     session_tell(s, &out->msg);
+    session_run_name(s, &out->msg);
     for (unsigned i = 0; i < s->tries && again < hello_most_us; i++)
         again *= 2;
     if (s->phase != SESSION_REFUSED && again > hello_most_us)
@@ -260,6 +264,7 @@ ping_output(struct session *s, int64_t now_us, struct session_output *out)
     plain(out, WIRE_PING, BIT(WIRE_F_SEEN));
     out->msg.seen = s->seen;
     session_tell(s, &out->msg);
+    session_run_name(s, &out->msg);
     s->ping_now = false;
     s->pinged = true;
     s->ping_at = now_us + s->ping_us;
@@ -317,8 +322,8 @@ session_next_output(struct session *s, int64_t now_us, struct session_output *re
         ping_output(s, now_us, ret);
         return true;
     }
-    return session_state_output(s, now_us, ret) || health_output(s, ret) || log_output(s, ret) ||
-           session_queue_output(s, ret);
+    return session_run_output(s, ret) || session_state_output(s, now_us, ret) || health_output(s, ret) ||
+           log_output(s, ret) || session_queue_output(s, ret);
 }
 
 void
@@ -374,6 +379,7 @@ session_info(const struct session *s, struct session_info *ret)
         .credit = s->credit, .spent = s->spent, .want = s->want, .head = b == NULL ? 0 : b->size,
         .max_bundle = s->max_bundle, .ping_us = (uint64_t)s->ping_us, .resent = s->resent,
         .welcomes = s->welcomes, .faults = s->faults, .log_dropped = s->log_dropped, .hold = s->hold,
-        .words = s->words,
+        .words = s->words, .run = s->run.run,
     };
+    ret->run.words = s->run.run.refused ? s->run.words : "";
 }

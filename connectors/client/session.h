@@ -15,7 +15,8 @@
  *
  * Times are microseconds of any clock that never steps back, and at least 0.
  * Bound: the queue of bundles is intrusive, so a push allocates nothing and cannot fail; the caller
- * bounds it.  Besides it a session holds at most SESSION_LOG_MAX lines and two connector states. */
+ * bounds it.  Besides it a session holds at most SESSION_LOG_MAX lines, two connector states, and the words of one
+ * end of a run. */
 #ifndef SESSION_H
 #define SESSION_H
 
@@ -71,6 +72,27 @@ enum session_phase {
     SESSION_REPLACED    /* another program took the id: nothing is sent any more, for ever */
 };
 
+enum session_run_step {
+    SESSION_RUN_NONE,      /* idle */
+    SESSION_RUN_UNDER_WAY, /* permitted; hello and ping name it */
+    SESSION_RUN_ENDING,    /* its end was told to the session; named until the gateway has recorded it */
+    SESSION_RUN_OVER       /* for the gateway: it permitted another.  Until session_done says that the program knows */
+};
+
+/* How the schedule stands.  The counts tell a caller which of its calls an answer belongs to. */
+struct session_run {
+    enum session_run_step step;
+    uint8_t  id[WIRE_RUN_LEN];
+    uint64_t permits;  /* runs that began */
+    uint64_t ask;      /* of the last session_ready */
+    uint64_t changes;  /* grows with every change of this struct that the gateway made */
+    bool     answered; /* the last session_ready: the gateway has said permit or hold, or refused the schedule */
+    bool     refused;  /* the schedule; it is not asked with any more */
+    uint32_t reasons;  /* of the last hold */
+    int64_t  next_us;  /* when the gateway looks at it again, by the clock of the session; -1: it did not say */
+    const char *words; /* of the gateway, about the schedule that it refused; "" otherwise.  Lent */
+};
+
 struct session_info {
     enum session_phase phase;
     uint64_t epoch, attempt;
@@ -88,6 +110,7 @@ struct session_info {
     uint64_t log_dropped;
     uint32_t hold;          /* bits of wire_hold: why no credit is given; 0 if it is, or if it was not said */
     const char *words;      /* what the gateway said last about an error or stop; "" if nothing.  Lent */
+    struct session_run run;
 };
 
 /* Returns a new session that will say hello at once, or NULL with *err filled (ERR_NOMEM; ERR_CONFIG). */
@@ -142,10 +165,35 @@ void session_log(struct session *s, enum wire_level level, const char *text, siz
 /* Tell how the connector is; text is copied, NULL: none.  The last one is told again after each welcome. */
 void session_health(struct session *s, enum wire_status status, const char *text, size_t len);
 
+/* --- runs: a schedule, and what the gateway permits by it --- */
+
+struct session_schedule {
+    enum wire_schedule kind;
+    uint64_t           period_ms; /* with WIRE_S_PERIOD */
+    bool               has_threshold;
+    uint64_t           threshold; /* bytes */
+    enum wire_first    first;
+    enum wire_resume   resume;
+    uint64_t           ask; /* the caller's own: session_run.ask tells by it which session_ready an answer is for */
+};
+
+/* Ask for permits by this schedule from here on: whenever there is no run, and again after each welcome.  While a run
+ * is under way it is for what follows. */
+void session_ready(struct session *s, const struct session_schedule *schedule);
+
+/* Ask no more.  A run that is under way goes on; a permit that comes all the same is not taken. */
+void session_unready(struct session *s);
+
+/* The program's run is over, with an outcome and words (text may be NULL) for people.  It is told once everything that
+ * was pushed before is answered for, and again after each welcome until it is recorded.  A run that is not the
+ * present one any more is forgotten. */
+void session_done(struct session *s, const uint8_t run[WIRE_RUN_LEN], enum wire_outcome outcome, const char *text);
+
 /* --- the connector's state: one operation at a time --- */
 
 struct session_state {
-    enum err_code code;     /* ERR_NONE; ERR_STALE; ERR_CONFIG (refused: see text); ERR_NOMEM */
+    enum err_code code;     /* ERR_NONE; ERR_STALE; ERR_CONFIG (refused: see text); ERR_NOMEM; ERR_DENIED: see why */
+    enum wire_reason why;   /* of ERR_DENIED: WIRE_R_UNDELIVERED or WIRE_R_NO_RUN */
     char          text[SESSION_TEXT_MAX];
     void         *bytes;    /* of a get: malloc, the caller's; NULL where len is 0 */
     size_t        len;
@@ -158,6 +206,18 @@ bool session_state_get(struct session *s);
 /* Begin to replace it; takes *bytes (malloc; NULL where len is 0, at most WIRE_STATE_MAX) unless it returns false.
  * Where the answer is lost, the state is read to see what became of it, and the set repeated if it was lost too. */
 bool session_state_set(struct session *s, void **bytes, size_t len, uint64_t version);
+
+/* What a set may bring along. */
+struct session_commit {
+    bool              after; /* not before everything pushed up to now is answered; ERR_DENIED if it was refused */
+    bool              ends;  /* with it ends the run `run`, as one; ERR_DENIED if that is not the present one */
+    uint8_t           run[WIRE_RUN_LEN];
+    enum wire_outcome outcome;
+};
+
+/* The same with what commit says. */
+bool session_state_commit(struct session *s, void **bytes, size_t len, uint64_t version,
+                          const struct session_commit *commit);
 
 /* Did the operation end?  Tells once; the session is ready for the next then. */
 bool session_state_done(struct session *s, struct session_state *ret);

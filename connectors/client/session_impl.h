@@ -15,6 +15,7 @@ enum state_step {
     STATE_IDLE,
     STATE_ASK,   /* a get is to be sent */
     STATE_ASKED, /* and was: `is` is awaited */
+    STATE_HELD,  /* a set is to be sent, once all before it is answered for */
     STATE_PUT,   /* chunks of a set are to be sent, from off on */
     STATE_SAID,  /* and were: `saved` is awaited */
     STATE_DONE   /* the result waits for session_state_done */
@@ -29,11 +30,29 @@ struct state_op {
     uint8_t *put;       /* owned: what to set */
     size_t   put_len, off;
     uint64_t base;      /* the version that it replaces */
+    struct session_commit commit;
+    uint64_t after;     /* with commit.after: the last bundle that was pushed before */
     uint8_t *got;       /* owned: what was read so far */
     size_t   got_len, got_have;
     uint64_t got_version;
+    bool     looked;    /* the set was found done by reading: its answer was lost */
     bool     getting;   /* the first chunk of an answer was there */
     struct session_state result;
+};
+
+/* The schedule, and the run that is under way. */
+struct run_part {
+    struct session_run run;
+    struct session_schedule schedule;
+    bool     asked;      /* there is a schedule */
+    bool     ready_due;  /* `ready` is to be sent */
+    bool     ready_said; /* on this connection: its answer is awaited, or was here */
+    bool     done_due;   /* `done` is to be sent, once all up to done_after is answered for */
+    bool     with_state; /* a set of the state that is under way ends the run: no `done` before its answer */
+    uint64_t done_after;
+    enum wire_outcome outcome;
+    char    *text;       /* owned; NULL: none */
+    char     words[SESSION_TEXT_MAX];
 };
 
 struct session_line {
@@ -101,6 +120,10 @@ struct session {
     char    *lent;        /* owned: text of the last output */
 
     struct state_op state;
+    struct run_part run;
+    uint64_t nack_first; /* the first refusal that no set of the state has told yet; 0: none */
+    uint64_t nack_last;
+    uint64_t nack_told;  /* what was refused up to this sequence was told */
 
     uint64_t resent, welcomes, faults, log_dropped;
 };
@@ -127,5 +150,19 @@ bool session_state_output(struct session *s, int64_t now_us, struct session_outp
 void session_state_receive(struct session *s, const struct wire_msg *msg, const void *body, size_t len);
 void session_state_error(struct session *s, const struct wire_msg *msg, int64_t now_us);
 void session_state_free(struct state_op *op);
+bool session_state_ends_run(const struct session *s); /* is the answer of a set awaited that was to end a run? */
+
+/* session_run.c */
+void session_run_welcomed(struct session *s);
+void session_run_name(const struct session *s, struct wire_msg *msg); /* put the run into a hello or ping */
+void session_run_pinged(struct session *s);                                 /* a ping is due */
+bool session_run_output(struct session *s, struct session_output *ret);
+void session_run_permit(struct session *s, const struct wire_msg *msg);
+void session_run_hold(struct session *s, const struct wire_msg *msg, int64_t now_us);
+void session_run_superseded(struct session *s);
+bool session_run_error(struct session *s, const struct wire_msg *msg); /* false: it is about something else */
+bool session_run_is(const struct session *s, const uint8_t run[WIRE_RUN_LEN]); /* the present one, not ended yet? */
+void session_run_settled(struct session *s, const struct session_state *result, bool looked); /* by a set */
+void session_run_free(struct run_part *r);
 
 #endif

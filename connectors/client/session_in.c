@@ -59,6 +59,7 @@ receive_welcome(struct session *s, const struct wire_msg *msg, int64_t now_us)
     s->status_due = s->status_set;
     session_rewind(s, msg->expect);
     session_state_welcomed(s);
+    session_run_welcomed(s);
     session_say(s, WIRE_LV_INFO, "welcomed by the gateway; it expects bundle %llu",
                 (unsigned long long)msg->expect);
 }
@@ -114,6 +115,8 @@ receive_error(struct session *s, const struct wire_msg *msg, int64_t now_us)
 
     if (!late)
         keep_words(s, msg, msg->code);
+    if (session_run_error(s, msg))
+        return;
     switch (msg->code) {
     case WIRE_R_HELLO_FIRST:
     case WIRE_R_GAP:
@@ -128,6 +131,8 @@ receive_error(struct session *s, const struct wire_msg *msg, int64_t now_us)
     case WIRE_R_STATE_STALE:
     case WIRE_R_STATE_SIZE:
     case WIRE_R_BUSY:
+    case WIRE_R_UNDELIVERED:
+    case WIRE_R_NO_RUN:
         session_state_error(s, msg, now_us);
         return;
     default:
@@ -143,6 +148,10 @@ static void
 receive_stop(struct session *s, const struct wire_msg *msg, int64_t now_us)
 {
     keep_words(s, msg, msg->reason);
+    if (msg->reason == WIRE_R_SUPERSEDED) {
+        session_run_superseded(s); /* the connection stays */
+        return;
+    }
     session_drop(s);
     if (msg->reason == WIRE_R_REPLACED) {
         s->phase = SESSION_REPLACED;
@@ -177,6 +186,10 @@ session_receive(struct session *s, const struct wire_msg *msg, const void *body,
         break;
     case WIRE_HOLD:
         s->hold = s->phase == SESSION_WELCOMED ? msg->reasons : 0;
+        session_run_hold(s, msg, now_us);
+        break;
+    case WIRE_PERMIT:
+        session_run_permit(s, msg);
         break;
     case WIRE_STATE:
         session_state_receive(s, msg, body, body_len);
@@ -187,7 +200,7 @@ session_receive(struct session *s, const struct wire_msg *msg, const void *body,
     case WIRE_STOP:
         receive_stop(s, msg, now_us);
         break;
-    default: /* a permit: this library pushes by credit alone */
+    default: /* of the other side: link_receive lets none of these in */
         break;
     }
 }

@@ -148,6 +148,11 @@ refusal(struct session *s, const struct wire_msg *msg)
     struct session_bundle *b = s->unanswered;
 
     b->reason = WIRE_HAS(msg, WIRE_F_REASON) ? msg->reason : WIRE_R_NONE;
+    if (msg->verdict == WIRE_NACK) {
+        s->nack_last = b->seq;
+        if (s->nack_first == 0)
+            s->nack_first = b->seq;
+    }
     if (WIRE_HAS(msg, WIRE_F_TEXT) && msg->text.at != NULL)
         b->text = strndup(msg->text.at, msg->text.len); /* without memory the reason has to do */
     settle(s, msg->verdict == WIRE_NACK ? SESSION_NACKED : SESSION_DEAD);

@@ -56,7 +56,7 @@ check_phase_locked(const struct sluice *s, struct sluice_error *err)
     return 0;
 }
 
-static void
+void
 print_hold(uint32_t hold, char *buf, size_t cap)
 {
     size_t len = 0;
@@ -90,6 +90,14 @@ fail_again_locked(const struct sluice *s, struct sluice_error *err, const char *
                 what, s->endpoint);
 }
 
+static int64_t
+ms_until(int64_t at_us)
+{
+    int64_t left = at_us < 0 ? -1 : at_us - clock_mono_us();
+
+    return at_us >= 0 && left < 0 ? 0 : left < 0 ? -1 : left / 1000;
+}
+
 static void
 info_locked(const struct desk *d, struct sluice_info *ret)
 {
@@ -100,7 +108,10 @@ info_locked(const struct desk *d, struct sluice_info *ret)
         .unanswered = d->accepted - d->acked - d->nacked, .unanswered_bytes = d->unanswered_bytes,
         .resent = d->resent, .reconnects = d->welcomes == 0 ? 0 : d->welcomes - 1,
         .max_bundle = d->max_bundle,
+        .running = d->runs.in_run, .ending = run_ending_locked(d),
+        .next_run_ms = d->runs.asked ? ms_until(d->runs.seen.next_us) : -1,
     };
+    print_hold(d->runs.asked ? d->runs.seen.reasons : 0, ret->run_hold, sizeof(ret->run_hold));
     print_hold(d->hold, ret->hold, sizeof(ret->hold));
 }
 
@@ -246,7 +257,7 @@ wait_for_answers(struct sluice *s, int timeout_ms)
     struct desk *d = &s->desk;
 
     pthread_mutex_lock(&d->lock);
-    while (d->accepted > d->acked + d->nacked && check_phase_locked(s, NULL) == 0)
+    while ((d->accepted > d->acked + d->nacked || run_ending_locked(d)) && check_phase_locked(s, NULL) == 0)
         if (!desk_wait_locked(d, deadline))
             break;
     d->closing = true;
@@ -271,5 +282,5 @@ sluice_close(struct sluice **s, int timeout_ms, struct sluice_info *info)
     } /* else: in the child of a fork there is no thread to end, and its locks may be held for ever */
     if (info != NULL)
         *info = left;
-    return left.unanswered == 0 ? SLUICE_OK : SLUICE_EAGAIN;
+    return left.unanswered == 0 && !left.ending ? SLUICE_OK : SLUICE_EAGAIN;
 }

@@ -68,6 +68,11 @@ judge(const struct session_state *result, const char *what, struct sluice_error 
                     (unsigned long long)result->version);
     case ERR_NOMEM:
         return fail(err, SLUICE_ENOMEM, "%s: %s", what, result->text);
+    case ERR_DENIED:
+        if (result->why == WIRE_R_NO_RUN)
+            return fail(err, SLUICE_ENORUN, "%s: %s; the state was not set", what, result->text);
+        return fail(err, SLUICE_ENACK, "%s: %s; see sluice_verdict_next, push again, then commit again", what,
+                    result->text);
     default:
         return fail(err, SLUICE_EINVAL, "%s: the gateway refused it: %s", what, result->text);
     }
@@ -116,34 +121,51 @@ sluice_state_get(struct sluice *s, struct sluice_state *ret, int timeout_ms, str
 }
 
 int
-sluice_state_set(struct sluice *s, const void *bytes, size_t len, uint64_t version, uint64_t *ret_version,
-                 int timeout_ms, struct sluice_error *err)
+set_state(struct sluice *s, const char *what, const void *bytes, size_t len, uint64_t version,
+          const struct session_commit *commit, uint64_t *ret_version, int timeout_ms, struct sluice_error *err)
 {
     struct desk_request request = {.is_set = true, .len = len, .version = version};
     struct session_state result = {.code = ERR_NONE};
     int rc;
 
     if (len > WIRE_STATE_MAX)
-        return fail(err, SLUICE_EINVAL, "state set: %zu bytes; a state has at most %d", len, WIRE_STATE_MAX);
+        return fail(err, SLUICE_EINVAL, "%s: %zu bytes; a state has at most %d", what, len, WIRE_STATE_MAX);
     if ((bytes == NULL && len > 0) || version >= WIRE_NUMBER_MAX)
-        return fail(err, SLUICE_EINVAL, "state set: %s", bytes == NULL ? "bytes is NULL" : "no such version");
+        return fail(err, SLUICE_EINVAL, "%s: %s", what, bytes == NULL ? "bytes is NULL" : "no such version");
+    if (commit != NULL)
+        request.commit = *commit;
     if (len > 0) {
         request.bytes = malloc(len);
         if (request.bytes == NULL)
-            return fail(err, SLUICE_ENOMEM, "state set: no memory for %zu bytes", len);
+            return fail(err, SLUICE_ENOMEM, "%s: no memory for %zu bytes", what, len);
         memcpy(request.bytes, bytes, len);
     }
-    rc = operate(s, &request, timeout_ms, "state set", &result, err);
+    rc = operate(s, &request, timeout_ms, what, &result, err);
     if (rc == 0 && ret_version != NULL)
         *ret_version = result.version;
     return rc;
 }
 
+int
+sluice_state_set(struct sluice *s, const void *bytes, size_t len, uint64_t version, uint64_t *ret_version,
+                 int timeout_ms, struct sluice_error *err)
+{
+    return set_state(s, "state set", bytes, len, version, NULL, ret_version, timeout_ms, err);
+}
+
+int
+sluice_state_commit(struct sluice *s, const void *bytes, size_t len, uint64_t version, uint64_t *ret_version,
+                    int timeout_ms, struct sluice_error *err)
+{
+    const struct session_commit commit = {.after = true};
+
+    return set_state(s, "state commit", bytes, len, version, &commit, ret_version, timeout_ms, err);
+}
+
 /* --- log and health --- */
 
-/* How much of text fits, whole characters only. */
-static size_t
-cut(const char *text)
+size_t
+cut_text(const char *text)
 {
     size_t len = strlen(text);
 
@@ -165,7 +187,7 @@ sluice_log(struct sluice *s, enum sluice_level level, const char *text, struct s
         return fail(err, SLUICE_EINVAL, "log: the text is %s", text == NULL || text[0] == '\0' ? "empty" : "not UTF-8");
     if (level < SLUICE_ERROR || level > SLUICE_DEBUG)
         return fail(err, SLUICE_EINVAL, "log: %d is not a level", (int)level);
-    len = cut(text);
+    len = cut_text(text);
     line = malloc(sizeof(*line) + len + 1);
     if (line == NULL)
         return fail(err, SLUICE_ENOMEM, "log: no memory for a line");
@@ -200,7 +222,7 @@ sluice_health(struct sluice *s, enum sluice_status status, const char *text, str
     if (text != NULL && text[0] != '\0') {
         if (!text_is_utf8(text, strlen(text)))
             return fail(err, SLUICE_EINVAL, "health: the text is not UTF-8");
-        copy = strndup(text, cut(text));
+        copy = strndup(text, cut_text(text));
         if (copy == NULL)
             return fail(err, SLUICE_ENOMEM, "health: no memory for its text");
     }

@@ -89,11 +89,25 @@ collect_state(struct worker *w, struct desk_work *work)
 static void
 begin_request(struct worker *w)
 {
+    struct desk_request *r = &w->request;
+
     if (!w->requested)
         return;
-    if (w->request.is_set ? session_state_set(w->session, &w->request.bytes, w->request.len, w->request.version)
-                          : session_state_get(w->session))
+    if (r->is_set ? session_state_commit(w->session, &r->bytes, r->len, r->version, &r->commit)
+                  : session_state_get(w->session))
         w->requested = false;
+}
+
+static void
+collect_run(struct worker *w, struct desk_work *work)
+{
+    if (work->end.told)
+        session_done(w->session, work->end.run, work->end.outcome, work->end.text);
+    free(work->end.text);
+    if (work->ready == DESK_READY_ASK)
+        session_ready(w->session, &work->schedule);
+    else if (work->ready == DESK_READY_WITHDRAW)
+        session_unready(w->session);
 }
 
 static void
@@ -116,6 +130,7 @@ collect(struct worker *w)
         session_health(w->session, work.health.status, work.health.text, SIZE_MAX);
     free(work.health.text);
     collect_state(w, &work);
+    collect_run(w, &work);
     w->closing = work.closing;
 }
 

@@ -36,7 +36,7 @@ on_log(void *ctx, int level, const char *text)
 {
     const struct outlet *o = ctx;
 
-    if (level <= SLUICE_WARN)
+    if (level <= (int)o->opt.level)
         fprintf(o->opt.say, "%s: %s\n", o->opt.program, text);
 }
 
@@ -64,6 +64,13 @@ outlet_fail(const struct sluice_error *from, const char *what, struct err *err)
         break;
     case SLUICE_EREFUSED:
         code = ERR_DENIED;
+        break;
+    case SLUICE_EHELD:
+    case SLUICE_EINTR:
+        code = ERR_TIMEOUT;
+        break;
+    case SLUICE_ENORUN:
+        code = ERR_STALE;
         break;
     default:
         break;
@@ -202,6 +209,15 @@ outlet_pass(struct outlet *o, int64_t due_us)
         nanosleep(&nap, NULL);
         see_to(o);
     }
+}
+
+void
+outlet_rest(struct outlet *o, int64_t us)
+{
+    struct timespec nap = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
+
+    nanosleep(&nap, NULL);
+    see_to(o);
 }
 
 int

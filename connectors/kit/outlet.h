@@ -13,10 +13,10 @@
 #include <stdio.h>
 
 #include "progress.h"
+#include "sluice/sluice.h"
 
 struct err;
 struct outlet;
-struct sluice;
 
 enum {
     OUTLET_HANDLES_MAX = 1000, /* each has a thread and sockets of its own */
@@ -30,6 +30,7 @@ struct outlet_options {
     const char *endpoint;    /* NULL: the library's default */
     size_t      handles;     /* 1 to OUTLET_HANDLES_MAX */
     size_t      queue_bytes; /* most bytes unanswered, for each handle; 0: the library's default */
+    enum sluice_level level; /* the library's own words up to this one are said */
     bool        progress;    /* also where stderr is no terminal */
     FILE       *say;         /* refusals, holds and progress; NULL: stderr */
     /* What the bundle with this tag is called, for refusals; writes at most cap bytes, with its NUL. */
@@ -50,6 +51,9 @@ int outlet_push(struct outlet *o, void **body, size_t len, const char *ctype, ui
 /* Let time pass until due_us (clock_mono_us), with refusals and progress seen to; ends early on a signal. */
 void outlet_pass(struct outlet *o, int64_t due_us);
 
+/* Rest for so long, a signal or not, with refusals and progress seen to. */
+void outlet_rest(struct outlet *o, int64_t us);
+
 /* Wait until everything is answered; after a signal at most OUTLET_GRACE_MS more, after a second one no longer.
  * 0: all is answered, but look at outlet_tally for refusals. */
 int outlet_flush(struct outlet *o, struct err *err);
@@ -61,7 +65,6 @@ uint64_t outlet_max_bundle(const struct outlet *o);
 struct sluice *outlet_sluice(struct outlet *o);
 
 /* A failure of the library as ours: code and text. */
-struct sluice_error;
 int outlet_fail(const struct sluice_error *from, const char *what, struct err *err);
 
 void outlet_tally(const struct outlet *o, struct tally *ret);

@@ -57,3 +57,13 @@ progress_sum(const struct tally *t, FILE *out)
             " unanswered=%" PRIu64,
             t->pushed, t->acked, t->nacked, t->dead, t->bytes, t->left);
 }
+
+void
+tally_since(struct tally *t, const struct tally *before)
+{
+    t->pushed -= before->pushed;
+    t->bytes -= before->bytes;
+    t->acked -= before->acked;
+    t->nacked -= before->nacked;
+    t->dead -= before->dead;
+}

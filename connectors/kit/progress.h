@@ -39,4 +39,7 @@ void progress_clear(struct progress *p);
 /* The summary: "pushed=1404 acked=1404 nacked=0 dead=0 bytes=..." without a line end, for what comes behind it. */
 void progress_sum(const struct tally *t, FILE *out);
 
+/* What came on top since `before` was taken, of the counts; the rest as it is now. */
+void tally_since(struct tally *t, const struct tally *before);
+
 #endif

@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../kit/setup.h"
 #include "../kit/outlet.h"
 #include "../kit/stop.h"
+#include "../kit/turns.h"
 #include "body.h"
 #include "clock.h"
 #include "err.h"
@@ -26,13 +28,15 @@ struct run {
     uint64_t       skipped;  /* files that could not be pushed */
     uint32_t       series;   /* of this run's synthetic bodies */
     int64_t        start_us, end_us;
+    struct tally   before;   /* what the runs before have pushed */
+    FILE          *out;
 };
 
 void
 file_options_default(struct file_options *opt)
 {
     *opt = (struct file_options){.program = "stix-file", .id = "stix-file", .repeat = 1, .handles = 1,
-                                 .wait_ms = 60000};
+                                 .wait_ms = 60000, .level = SLUICE_WARN};
 }
 
 static void
@@ -110,6 +114,7 @@ send_all(struct run *r, struct err *err)
     flushed = outlet_flush(r->outlet, pushed == 0 ? err : &late);
     r->end_us = clock_mono_us();
     outlet_tally(r->outlet, &t);
+    tally_since(&t, &r->before);
     if (pushed != 0 && flushed != 0)
         outlet_say(r->outlet, "%s", late.text);
     if (pushed != 0 && stop_asked() > 0)
@@ -145,6 +150,7 @@ summary(const struct run *r, FILE *out)
     struct tally t;
 
     outlet_tally(r->outlet, &t);
+    tally_since(&t, &r->before);
     progress_sum(&t, out);
     fprintf(out, " skipped=%" PRIu64 " seconds=%.3f bundles_per_s=%.1f bytes_per_s=%.0f late_max_ms=%.1f\n",
             r->skipped, seconds, seconds > 0 ? (double)t.acked / seconds : 0,
@@ -162,8 +168,6 @@ plan(struct run *r, struct err *err)
     r->total = r->opt->size > 0 ? 1 : r->paths.n * r->opt->repeat;
     if (r->opt->count > 0 && (r->opt->size > 0 || r->opt->count < r->total))
         r->total = r->opt->count;
-    r->series = (uint32_t)clock_wall_us();
-    r->pace = r->opt->pace;
     return 0;
 }
 
@@ -181,19 +185,55 @@ queue_bytes(const struct run *r)
 }
 
 static enum exits
+run_once(struct run *r, struct err *err)
+{
+    enum exits status;
+
+    r->skipped = 0;
+    r->series = (uint32_t)clock_wall_us();
+    r->pace = r->opt->pace;
+    r->start_us = r->end_us = clock_mono_us();
+    outlet_tally(r->outlet, &r->before);
+    status = work(r, err);
+    summary(r, r->out);
+    return status;
+}
+
+/* What goes wrong in one run is said, and does not end those that follow. */
+static enum exits
+run_permitted(void *ctx)
+{
+    struct run *r = ctx;
+    struct err err = {0};
+    enum exits status = run_once(r, &err);
+
+    if (status != EXITS_OK)
+        outlet_say(r->outlet, "%s", err.text);
+    return status;
+}
+
+static enum exits
+run_by_schedule(struct run *r, struct err *err)
+{
+    if (outlet_wait(r->outlet, r->opt->wait_ms, err) != 0)
+        return exits_of(err);
+    return turns_run(r->outlet, r->opt->setup, run_permitted, r, err);
+}
+
+static enum exits
 with_outlet(struct run *r, FILE *out, FILE *say, struct err *err)
 {
     struct outlet_options to = {.program = r->opt->program, .agent = "stix-file/0.1", .id = r->opt->id,
                                 .endpoint = r->opt->endpoint, .handles = r->opt->handles,
-                                .queue_bytes = queue_bytes(r),
+                                .queue_bytes = queue_bytes(r), .level = r->opt->level,
                                 .progress = r->opt->progress, .say = say, .name = name_bundle, .ctx = r};
     enum exits status;
 
     r->outlet = outlet_open(&to, err);
     if (r->outlet == NULL)
         return exits_of(err);
-    status = work(r, err);
-    summary(r, out);
+    r->out = out;
+    status = r->opt->setup != NULL ? run_by_schedule(r, err) : run_once(r, err);
     outlet_close(r->outlet);
     return status;
 }
@@ -209,7 +249,7 @@ file_run(const struct file_options *opt, FILE *out, FILE *say)
         status = err.code == ERR_IO ? EXITS_NOINPUT : exits_of(&err);
     else
         status = with_outlet(&r, out, say, &err);
-    if (status != EXITS_OK)
+    if (status != EXITS_OK && err.code != ERR_NONE) /* else it was said in its run */
         fprintf(say, "%s: %s\n", opt->program, err.text);
     paths_free(&r.paths);
     return status;

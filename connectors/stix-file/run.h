@@ -1,4 +1,4 @@
-/* run.h - push files, or made-up bodies, and say what became of them.
+/* run.h - push files, or made-up bodies, once or by a schedule, and say what became of them.
  *
  * Memory: the paths (paths.h), what is unanswered (all handles together 256 MiB at most, one handle 64 MiB; or, where
  * that is more, the largest body once for each handle, of at most 1 GiB), and one body on its way there. */
@@ -11,7 +11,10 @@
 #include <stdio.h>
 
 #include "../kit/exits.h"
+#include "sluice/sluice.h"
 #include "pace.h"
+
+struct setup;
 
 struct file_options {
     const char *program;   /* named in front of every line for people */
@@ -25,11 +28,13 @@ struct file_options {
     struct pace pace;
     bool        progress;
     int64_t     wait_ms;   /* for the gateway's welcome */
+    const struct setup *setup; /* when to push; borrowed.  NULL: now, and once.  With one handle only */
+    enum sluice_level level; /* the library's words up to this one are said */
 };
 
 void file_options_default(struct file_options *opt);
 
-/* The summary goes to out, everything else to say.  Returns the exit status. */
+/* A summary for each run goes to out, everything else to say.  Returns the exit status. */
 enum exits file_run(const struct file_options *opt, FILE *out, FILE *say);
 
 #endif

@@ -68,5 +68,5 @@ core_check(const struct core *k)
     /* Nacks that nobody has seen weigh WIRE_COST_MIN each beyond it: CORE_NACKS_MAX of each connector at most. */
     if (held + out > k->cfg.memory_limit + (uint64_t)k->n_connectors * 2 * CORE_NACKS_MAX * WIRE_COST_MIN)
         return "more memory is given out than there is";
-    return NULL;
+    return check_schedule(k);
 }

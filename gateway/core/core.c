@@ -28,7 +28,7 @@ core_new(const struct core_config *config, struct err *err)
     }
     k->cfg = *config;
     k->free_slot = NONE;
-    k->hungry = k->dirty = k->unsaved = k->retry = k->heard = (struct list){NONE, NONE};
+    k->hungry = k->dirty = k->unsaved = k->retry = k->heard = k->line = (struct list){NONE, NONE};
     k->random[0] = config->seed ^ 0x9e3779b97f4a7c15ULL;
     k->random[1] = config->seed + 1;
     k->now_us = INT64_MIN;
@@ -90,6 +90,10 @@ link_in(const struct core *k, const struct list *l, struct connector *c, bool **
     if (l == &k->unsaved) {
         *flag = &c->unsaved;
         return &c->unsaved_next;
+    }
+    if (l == &k->line) {
+        *flag = &c->sch.in_line;
+        return &c->sch.line_next;
     }
     *flag = &c->retrying;
     return &c->retry_next;
@@ -153,6 +157,7 @@ pub_changed(struct core *k, const struct core_event *e)
         if (k->connectors[i]->cfg.publisher == p || e->kind == CORE_DOWN)
             posting_pump(k, k->connectors[i]);
     credit_wake(k, p);
+    schedule_wake(k);
 }
 
 static void
@@ -161,20 +166,14 @@ turn(struct core *k)
     uint32_t i;
 
     session_timers(k);
+    schedule_timers(k);
     posting_timers(k);
     credit_serve(k);
     while ((i = list_pop(k, &k->dirty)) != NONE) {
         verdict_tell(k, k->connectors[i]);
+        commit_look(k, k->connectors[i]); /* after the verdicts that let it go, or not */
         credit_tell(k, k->connectors[i]);
     }
-}
-
-static void
-drain(struct core *k)
-{
-    k->draining = true;
-    for (uint32_t i = 0; i < k->n_connectors; i++)
-        list_push(k, &k->dirty, i);
 }
 
 void
@@ -211,11 +210,32 @@ core_step(struct core *k, const struct core_event *e, int64_t now_us, const stru
     case CORE_REFUSED:
         posting_refused(k, e->u.result.slot, e->u.result.reason, e->u.result.text);
         break;
+    case CORE_ROW:
+        run_load(k, &e->u.row);
+        break;
+    case CORE_WALL:
+        k->wall_us = e->u.wall_us - k->now_us;
+        break;
+    case CORE_HOLD:
+        schedule_hold(k, e->u.hold.id, e->u.hold.reasons);
+        break;
+    case CORE_OPERATOR:
+        schedule_operator(k, e->u.operator.id, e->u.operator.action);
+        break;
+    case CORE_STORED:
+        run_stored(k, e->u.stored.ticket, e->u.stored.ok);
+        break;
+    case CORE_COMMIT:
+        commit_ask(k, e);
+        break;
+    case CORE_COMMITTED:
+        commit_stored(k, e->u.stored.ticket, e->u.stored.ok);
+        break;
     case CORE_SAVE:
         verdict_save(k);
         break;
     case CORE_DRAIN:
-        drain(k);
+        schedule_operator(k, NULL, CORE_DRAIN_ON);
         break;
     case CORE_STOP:
         session_stop(k);
@@ -238,9 +258,17 @@ core_due(const struct core *k)
     for (uint32_t i = k->retry.head; i != NONE; i = k->connectors[i]->retry_next)
         if (k->connectors[i]->retry_us < due)
             due = k->connectors[i]->retry_us;
+    if (due_first(k) != NULL && due_first(k)->sch.due_us < due)
+        due = due_first(k)->sch.due_us;
     if (k->hungry.head != NONE && k->now_us + 1000000 < due)
         due = k->now_us + 1000000; /* who waits for memory is told after a second */
     return due;
+}
+
+bool
+core_knows(const struct core *k, const char *id)
+{
+    return table_find(k, id, (uint32_t)strlen(id)) != NONE;
 }
 
 const char *

@@ -19,11 +19,14 @@ enum {
     CORE_CONNECTORS_MAX = 20000, /* known to one gateway, configured and admitted ones together */
     CORE_UNKNOWN_MAX = 10000,    /* who is not configured is admitted, or remembered, only below this many */
     CORE_PUBLISHERS_MAX = 16,
+    CORE_RING_MAX = 65536,       /* records of one connector; then it gets no more credit until some are settled */
     CORE_NACKS_MAX = 64,         /* unseen nacks of one connector; then it gets no more credit until it has seen them */
 };
 
-/* A larger epoch is refused, or one hello could take all those after it. */
+/* A larger epoch is refused, or one hello could take all those after it; but a step from the one that is known is
+ * always possible, so nobody is locked out. */
 #define CORE_EPOCH_MAX (1ULL << 62)
+#define CORE_EPOCH_STEP 2048ULL
 
 struct core_config {
     uint64_t memory_limit; /* bytes admitted, and credit that is out, together */
@@ -43,6 +46,31 @@ struct core_connector {
     bool     ordered; /* one bundle at a time at the broker, so that order holds after a nack too */
 };
 
+/* A schedule as the state keeps it, so that it survives us: what to pick up again. */
+struct core_row {
+    const char *id;                /* lent for the call */
+    uint8_t     kind;              /* 0: none; else enum wire_schedule + 1 */
+    bool        ran;               /* a run was ever permitted: the first one is over */
+    bool        paused;            /* by an operator */
+    bool        has_run;           /* run is under way */
+    uint8_t     run[WIRE_RUN_LEN];
+    bool        has_ended;         /* ended is the run that ended last, and was not lost */
+    uint8_t     ended[WIRE_RUN_LEN];
+    int64_t     period_us;
+    int64_t     last_run_us;       /* wall clock: the end of the last run that happened; 0: none did */
+    int64_t     next_run_us;       /* wall clock: when the next one is due; 0: nobody can say */
+};
+
+/* What an operator can do; connectors cannot. */
+enum core_action {
+    CORE_PAUSE,       /* no permit and no credit, until */
+    CORE_RESUME,
+    CORE_RUN_NOW,     /* the time of the next run is now; every other reason stays */
+    CORE_RESET_STATE, /* the connector's state becomes empty; queue and bundles are not touched */
+    CORE_DRAIN_ON,    /* of the whole gateway: no permit and no credit, until */
+    CORE_DRAIN_OFF
+};
+
 enum core_event_kind {
     CORE_CONFIGURE, /* list: all connectors, at start and at each reload; unknown: how others are treated */
     CORE_MARK,      /* mark: what the state knows of a connector; before its first hello */
@@ -55,6 +83,13 @@ enum core_event_kind {
     CORE_CONFIRMED, /* slot: RabbitMQ has it */
     CORE_RETRY,     /* slot: RabbitMQ did not take it (nack) */
     CORE_REFUSED,   /* slot, reason, text: it can never be forwarded as things stand */
+    CORE_ROW,       /* row: a schedule that the state kept; at start, after the first CORE_CONFIGURE and CORE_WALL */
+    CORE_WALL,      /* wall_us: what the wall clock says now; only stamps and the first due times follow from it */
+    CORE_HOLD,      /* hold: reasons that others found (bits of wire_hold), for one connector or for all */
+    CORE_OPERATOR,  /* operator */
+    CORE_STORED,    /* stored: what became of a CORE_STORE_ROW */
+    CORE_COMMIT,    /* commit: a connector wants its state replaced; answered with CORE_COMMIT_GO or _FAIL */
+    CORE_COMMITTED, /* stored: what became of a CORE_COMMIT_GO */
     CORE_SAVE,      /* time to write marks: answered with CORE_STORE_MARK for each that moved */
     CORE_DRAIN,     /* stop: no more credit, no more permits */
     CORE_STOP,      /* the gateway ends now: say so to all who are connected */
@@ -79,6 +114,27 @@ struct core_event {
             uint64_t               body_len;
         } message;
         uint64_t conn;
+        struct core_row row;
+        int64_t wall_us;
+        struct {
+            const char *id; /* NULL: all */
+            uint32_t    reasons;
+        } hold;
+        struct {
+            const char      *id; /* of the connector; NULL with CORE_DRAIN_ON and _OFF */
+            enum core_action action;
+        } operator;
+        struct {
+            uint64_t ticket;
+            bool     ok;
+        } stored;
+        struct {
+            uint64_t conn, after; /* after: 0, or every bundle up to it must be answered for before */
+            uint64_t ticket;      /* the shell's */
+            bool     has_run;     /* the state ends this run, with this outcome */
+            uint8_t  run[WIRE_RUN_LEN];
+            enum wire_outcome outcome;
+        } commit;
         struct {
             uint32_t publisher, session;
         } broker;
@@ -98,7 +154,12 @@ enum core_effect_kind {
                         the first chunk of a bundle opens the slot */
     CORE_FREE,       /* slot: its body is of no more use */
     CORE_PUBLISH,    /* slot, publish: hand the body to a publisher */
-    CORE_STORE_MARK  /* mark */
+    CORE_STORE_MARK, /* mark */
+    CORE_STORE_ROW,  /* row, ticket: keep this schedule; answered with CORE_STORED */
+    CORE_CLEAR_STATE, /* id: make this connector's state empty, with the next version */
+    CORE_COMMIT_GO,  /* go: store the state of this ticket now, with the row in one; answered with CORE_COMMITTED */
+    CORE_COMMIT_FAIL, /* fail: the state of this ticket will not be stored */
+    CORE_JOURNAL     /* journal: a decision, to be written down */
 };
 
 struct core_effect {
@@ -128,6 +189,29 @@ struct core_effect {
             const char *id;
             uint64_t    epoch, answered;
         } mark;
+        struct {
+            struct core_row row;
+            uint64_t        ticket;
+        } store;
+        const char *id;
+        struct {
+            uint64_t               ticket; /* the shell's */
+            uint64_t               stored; /* the core's: CORE_COMMITTED gives it back */
+            const struct core_row *row;    /* lent for the call; NULL: no run ends with it */
+        } go;
+        struct {
+            uint64_t         ticket;
+            enum wire_reason reason; /* UNDELIVERED, NO_RUN or BUSY; NONE: forgotten, nobody waits for an answer */
+            uint64_t         seq;    /* with UNDELIVERED: the first that was refused */
+        } fail;
+        struct {
+            const char    *id;      /* NULL: of the whole gateway */
+            const char    *what;    /* "permit" "hold" "done" "failed" "lost" "adopted" "paused" ... */
+            uint32_t       reasons; /* of a hold */
+            const uint8_t *run;     /* WIRE_RUN_LEN bytes; NULL: none */
+            const char    *text;    /* of a connector, UTF-8, text_len bytes; NULL: none */
+            uint32_t       text_len;
+        } journal;
     } u;
 };
 
@@ -146,6 +230,32 @@ void core_step(struct core *core, const struct core_event *event, int64_t now_us
 
 /* When CORE_TURN must come at the latest, for timers; INT64_MAX: no timer runs. */
 int64_t core_due(const struct core *core);
+
+/* Is such a connector known?  For who takes an operator's request. */
+bool core_knows(const struct core *core, const char *id);
+
+/* How a connector stands with its schedule: what an operator is shown. */
+struct core_status {
+    const char *id;             /* lent until the core is freed */
+    uint8_t     kind;           /* 0: none; else enum wire_schedule + 1 */
+    bool        configured, connected, paused;
+    bool        running, asking; /* run is under way; it waits for a permit */
+    bool        due;            /* nothing but reasons keeps it from a run */
+    uint8_t     run[WIRE_RUN_LEN];
+    uint32_t    reasons;        /* bits of wire_hold that would hold it now */
+    int64_t     period_us;
+    int64_t     last_run_us;    /* wall clock: the end of the last run that happened; 0: none did */
+    int64_t     next_run_us;    /* wall clock: when the next one is due; 0: nobody can say */
+};
+
+/* Connectors are numbered from 0 without gaps, and none goes: false, there are not so many. */
+bool core_status(const struct core *core, uint32_t number, struct core_status *ret);
+
+/* The number of a connector.  false: there is none of this id. */
+bool core_number(const struct core *core, const char *id, uint32_t *ret);
+
+/* Does an operator, or a stop, keep all connectors from running? */
+bool core_draining(const struct core *core);
 
 /* The id of the connector that is welcomed on conn, or NULL.  Lent until the core is freed. */
 const char *core_connector_of(const struct core *core, uint64_t conn);

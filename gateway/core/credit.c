@@ -104,7 +104,8 @@ credit_hold(const struct core *k, const struct connector *c)
 {
     const struct pub *p = &k->pubs[c->cfg.publisher];
 
-    return (k->draining ? (uint32_t)WIRE_HOLD_DRAINING : 0) | (!p->up ? (uint32_t)WIRE_HOLD_BROKER_DOWN : 0) |
+    return (c->sch.paused ? (uint32_t)WIRE_HOLD_PAUSED : 0) | (k->draining ? (uint32_t)WIRE_HOLD_DRAINING : 0) |
+           (!p->up ? (uint32_t)WIRE_HOLD_BROKER_DOWN : 0) |
            (p->up && p->blocked ? (uint32_t)WIRE_HOLD_BROKER_ALARM : 0);
 }
 
@@ -189,6 +190,13 @@ give(struct core *k, struct connector *c)
     return true;
 }
 
+/* Answers that it has not seen keep records, its own and those of all that came after. */
+static bool
+full(const struct connector *c)
+{
+    return c->nacks >= CORE_NACKS_MAX || c->expect - c->first >= CORE_RING_MAX;
+}
+
 /* Somebody has waited for memory for as long as three pings: who holds it all that time and sends nothing?  Pings
  * prove that a connector lives, not that it moves.  Looked at once in that time, so that all of them cost little. */
 static void
@@ -218,7 +226,9 @@ credit_serve(struct core *k)
     while (k->hungry.head != NONE) {
         struct connector *c = k->connectors[k->hungry.head];
 
-        if (c->conn != 0 && c->nacks < CORE_NACKS_MAX && credit_hold(k, c) == 0 && !give(k, c))
+        if (credit_hold(k, c) != 0)
+            list_push(k, &k->dirty, c->number); /* the broker went away while it waited: it is told */
+        else if (c->conn != 0 && !full(c) && !give(k, c))
             break;
         list_pop(k, &k->hungry);
     }
@@ -273,5 +283,6 @@ credit_tell(struct core *k, struct connector *c)
     if (c->credit_dirty)
         core_send(k, c->conn, &m);
     c->credit_dirty = false;
-    tell_hold(k, c);
+    if (!schedule_tell(k, c))
+        tell_hold(k, c);
 }

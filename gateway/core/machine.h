@@ -27,6 +27,60 @@ struct bundle {
     uint8_t  reason;
 };
 
+/* A connector's schedule, and its run. */
+struct schedule {
+    uint8_t  kind;       /* 0: none; else enum wire_schedule + 1 */
+    uint8_t  first;      /* enum wire_first */
+    uint8_t  resume;     /* enum wire_resume */
+    bool     ran;        /* a run was ever permitted */
+    bool     asking;     /* it said ready, and is neither permitted nor turned away */
+    bool     answer;     /* a ready that was not answered yet */
+    bool     running;    /* run is under way */
+    bool     expected;   /* ... by what the state says; nobody has declared it since we started */
+    bool     ended_known;
+    bool     lost;       /* ended was lost, and may come back */
+    bool     paused, run_now;
+    bool     ack;        /* the end of `ended` is to be answered, when row ack_row is stored */
+    bool     end_stored; /* it is on disk that `ended` is over */
+    bool     unstored;   /* the last row was not stored: again with the next ping */
+    bool     in_line;
+    uint8_t  run[WIRE_RUN_LEN], ended[WIRE_RUN_LEN];
+    uint32_t reasons;    /* found by others, of this connector alone */
+    uint32_t held_by;    /* why the last look did not permit it; 0: only its time has not come */
+    uint32_t told;       /* what it was told last: held_by, and a bit for the time */
+    uint32_t row, ack_row; /* rows are numbered, so that an old answer is known */
+    uint32_t end_row;    /* the first that says that `ended` is over */
+    uint32_t heap_at;    /* its place among who is due; NONE: not there */
+    uint32_t line_next;
+    int64_t  period_us;
+    int64_t  base_us;    /* the next run is due at base + period */
+    int64_t  due_us;     /* when it is looked at next, if heap_at is set */
+    int64_t  last_run_us; /* wall clock */
+};
+
+/* A state that is to be set, as it was asked for. */
+struct wish {
+    uint64_t conn, after, ticket;
+    bool     has_run;
+    uint8_t  outcome; /* enum wire_outcome */
+    uint8_t  run[WIRE_RUN_LEN];
+};
+
+enum { REFUSED_MAX = 8 };
+
+/* States on their way, and what was refused, for those to come. */
+struct commit {
+    bool     waiting, going; /* one waits for its bundles; one, perhaps another, for the disk */
+    struct wish wish, gone;  /* the one that waits, the one that is going */
+    uint32_t number;         /* of the one that is going, so that an old answer is known */
+    uint32_t row;            /* the newest row when it went */
+    int64_t  at_us;          /* when it went: then its run ended */
+    uint64_t refused[REFUSED_MAX]; /* sequences that were refused, and seen: the lowest */
+    uint64_t refused_last;   /* the highest, also where there was no place for it */
+    uint64_t told_after, told_conn; /* of the last that failed for them; told_after 0: none did */
+    uint8_t  n_refused;
+};
+
 struct connector {
     struct core_connector cfg;
     uint32_t number;     /* its place in core.connectors */
@@ -63,8 +117,8 @@ struct connector {
     int64_t  moved_us;   /* when credit was last given to it, or a bundle of it came */
     uint32_t hold_told;  /* bits of wire_hold */
 
-    bool     has_run;
-    uint8_t  run[WIRE_RUN_LEN];
+    struct schedule sch;
+    struct commit   commit;
 
     /* membership in lists; NONE ends each */
     uint32_t hungry_next, dirty_next, unsaved_next, retry_next;
@@ -113,6 +167,13 @@ struct core {
     uint32_t  wanting;          /* connectors with want > 0 */
     int64_t   evicted_us;       /* when idle holders of credit were last looked for */
     struct list hungry, dirty, unsaved, retry, heard;
+    struct list line;           /* who is due and held, first come first */
+    struct {
+        uint32_t *at;           /* connectors, a heap by due_us */
+        uint32_t  n, cap;
+    } due;
+    uint32_t  reasons;          /* found by others, of all connectors */
+    int64_t   wall_us;          /* wall clock less monotonic clock */
     uint64_t  random[2];
     int64_t   now_us;
     struct core_figures fig;
@@ -123,7 +184,7 @@ struct core {
 void     core_emit(struct core *k, const struct core_effect *e);
 void     core_send(struct core *k, uint64_t conn, const struct wire_msg *m);
 uint64_t core_random(struct core *k);
-void     list_push(struct core *k, struct list *l, uint32_t i); /* hungry, dirty, unsaved, retry: by which list it is */
+void     list_push(struct core *k, struct list *l, uint32_t i); /* hungry, dirty, unsaved, retry or line */
 uint32_t list_pop(struct core *k, struct list *l);
 
 /* table.c: connectors by id and by connection */
@@ -136,6 +197,7 @@ void     table_free(struct core *k);
 
 /* session.c: hello, liveness, runs */
 void session_configure(struct core *k, const struct core_event *e);
+uint32_t session_known(struct core *k, const char *id); /* its number, also if it is not configured; NONE: no memory */
 void session_mark(struct core *k, const char *id, uint64_t epoch, uint64_t answered);
 void session_message(struct core *k, uint64_t conn, const struct wire_msg *m, uint64_t body_len);
 void session_gone(struct core *k, uint64_t conn, const char *why);
@@ -172,6 +234,54 @@ void verdict_seen(struct core *k, struct connector *c, uint64_t seen);
 void verdict_tell(struct core *k, struct connector *c); /* those that are due */
 void verdict_repeat(struct core *k, struct connector *c);
 void verdict_save(struct core *k);
+
+/* due.c: who is to be looked at next */
+bool due_reserve(struct core *k); /* room for one connector more; false: no memory */
+void due_set(struct core *k, struct connector *c, int64_t due_us);
+void due_drop(struct core *k, struct connector *c);
+struct connector *due_first(const struct core *k); /* NULL: nobody */
+
+/* schedule.c: when a connector may run */
+void schedule_ready(struct core *k, struct connector *c, const struct wire_msg *m);
+void schedule_look(struct core *k, struct connector *c);
+void schedule_wake(struct core *k); /* reasons went away: let in who waits in line */
+void schedule_hold(struct core *k, const char *id, uint32_t reasons);
+void schedule_operator(struct core *k, const char *id, enum core_action action);
+void schedule_timers(struct core *k);
+void schedule_left(struct core *k, struct connector *c); /* its connection is no more */
+uint32_t schedule_reasons(const struct core *k, const struct connector *c); /* that would hold it now */
+bool schedule_too_early(const struct core *k, const struct schedule *s);
+bool schedule_tell(struct core *k, struct connector *c); /* false: it does not ask to run, other holds may be told */
+
+/* run.c: one run, from permit to end */
+void run_permit(struct core *k, struct connector *c);
+void run_done(struct core *k, struct connector *c, const struct wire_msg *m);
+void run_declared(struct core *k, struct connector *c, const struct wire_msg *m); /* hello or ping that names one */
+void run_lost(struct core *k, struct connector *c);
+void run_send_permit(struct core *k, const struct connector *c);
+void run_store(struct core *k, struct connector *c);
+void run_store_end(struct core *k, struct connector *c); /* the row that says that its run is over */
+void run_stored(struct core *k, uint64_t ticket, bool ok);
+void run_load(struct core *k, const struct core_row *row);
+void run_journal(struct core *k, const struct connector *c, const char *what, uint32_t reasons,
+                 const struct wire_msg *m);
+
+/* What an end of its run changes, but for the row: that is the caller's to store. */
+void run_finish(struct core *k, struct connector *c, const char *what, int64_t at_us, const struct wire_msg *m);
+void run_row(const struct core *k, const struct connector *c, struct core_row *row); /* as things stand */
+void run_answer_done(struct core *k, struct connector *c);
+const char *run_outcome(enum wire_outcome outcome); /* what the journal says */
+
+/* commit.c: a state that is set after bundles, and perhaps ends a run */
+void commit_ask(struct core *k, const struct core_event *e);
+void commit_look(struct core *k, struct connector *c);    /* may it go now? */
+void commit_stored(struct core *k, uint64_t stored, bool ok);
+void commit_refused(struct connector *c, uint64_t seq);   /* the connector has seen that this one was refused */
+void commit_drop(struct core *k, struct connector *c);    /* what waits is forgotten: a hello, or no connection */
+void commit_new_epoch(struct core *k, struct connector *c);
+
+/* check_schedule.c: the part of core_check that is about schedules */
+const char *check_schedule(const struct core *k);
 
 /* credit.c: who may push how much */
 void credit_reset(struct core *k, struct connector *c);

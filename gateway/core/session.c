@@ -65,6 +65,8 @@ detach(struct core *k, struct connector *c)
     unlink_heard(k, c);
     c->conn = 0;
     k->fig.connected--;
+    schedule_left(k, c);
+    commit_drop(k, c);
     custody_drop_half(k, c);
     credit_reset(k, c);
     credit_want(k, c, 0, 0);
@@ -93,8 +95,12 @@ session_timers(struct core *k)
 {
     const int64_t limit = k->cfg.ping_us * k->cfg.missed;
 
-    while (k->heard.head != NONE && k->connectors[k->heard.head]->heard_us + limit <= k->now_us)
-        disconnect(k, k->connectors[k->heard.head], "silent");
+    while (k->heard.head != NONE && k->connectors[k->heard.head]->heard_us + limit <= k->now_us) {
+        struct connector *c = k->connectors[k->heard.head];
+
+        disconnect(k, c, "silent");
+        run_lost(k, c);
+    }
 }
 
 static void
@@ -124,16 +130,6 @@ send_welcome(struct core *k, const struct connector *c)
     m.ping_ms = (uint64_t)(k->cfg.ping_us / 1000);
     m.chunk = k->cfg.chunk;
     m.max_bundle = k->cfg.max_bundle;
-    core_send(k, c->conn, &m);
-}
-
-static void
-send_permit(struct core *k, const struct connector *c)
-{
-    struct wire_msg m = {.type = WIRE_PERMIT, .has = 1ULL << WIRE_F_RUN | 1ULL << WIRE_F_LEASE_MS};
-
-    memcpy(m.run, c->run, sizeof(m.run));
-    m.lease_ms = (uint64_t)(k->cfg.ping_us / 1000 * k->cfg.missed);
     core_send(k, c->conn, &m);
 }
 
@@ -193,16 +189,16 @@ hello(struct core *k, uint64_t conn, const struct wire_msg *m)
 
     if (i == NONE)
         return;
-    if (m->epoch > CORE_EPOCH_MAX) {
-        session_error(k, conn, WIRE_R_FIELD, "epoch",
-                      "an epoch is at most 2^62: microseconds since 1970 times 1024 serve", NULL);
-        return;
-    }
     if (m->seen > WIRE_NUMBER_MAX / 2) {
         session_error(k, conn, WIRE_R_FIELD, "seen", "no connector has seen so many verdicts", NULL);
         return;
     }
     c = k->connectors[i];
+    if (m->epoch > CORE_EPOCH_MAX && m->epoch - c->epoch > CORE_EPOCH_STEP) {
+        session_error(k, conn, WIRE_R_FIELD, "epoch",
+                      "an epoch is at most 2^62: microseconds since 1970 times 1024 serve", NULL);
+        return;
+    }
     if (!epoch_is_right(k, c, conn, m))
         return;
     if (before != NONE && before != i)
@@ -218,25 +214,25 @@ hello(struct core *k, uint64_t conn, const struct wire_msg *m)
         k->fig.connected++;
     c->conn = conn;
     heard(k, c);
+    commit_drop(k, c);
     custody_drop_half(k, c);
+    if (m->epoch > c->epoch && (c->epoch != 0 || m->fresh))
+        run_lost(k, c); /* another program: the run of the one before is over */
     if (m->epoch > c->epoch || m->seen >= c->expect)
         custody_reset(k, c, m->seen + 1);
     if (m->epoch > c->epoch) {
+        commit_new_epoch(k, c);
         c->epoch = m->epoch;
-        c->has_run = false;
         list_push(k, &k->unsaved, i);
     }
     c->attempt = m->attempt;
     c->gap = false;
-    if (WIRE_HAS(m, WIRE_F_RUN) && !c->has_run) {
-        c->has_run = true;
-        memcpy(c->run, m->run, sizeof(c->run));
-    }
     credit_reset(k, c);
     credit_want(k, c, m->want, m->head);
     verdict_seen(k, c, m->seen);
     verdict_repeat(k, c);
     send_welcome(k, c);
+    run_declared(k, c, m);
 }
 
 static void
@@ -247,44 +243,12 @@ ping(struct core *k, struct connector *c, const struct wire_msg *m)
     verdict_seen(k, c, m->seen);
     verdict_repeat(k, c);
     credit_want(k, c, m->want, m->head);
-    if (WIRE_HAS(m, WIRE_F_RUN) && !c->has_run) {
-        c->has_run = true; /* we were restarted: the run that is declared to us is adopted */
-        memcpy(c->run, m->run, sizeof(c->run));
-    } else if (WIRE_HAS(m, WIRE_F_RUN) && memcmp(c->run, m->run, sizeof(c->run)) != 0) {
-        send_permit(k, c);
-    }
+    run_declared(k, c, m);
     if (c->gap)
         session_error(k, c->conn, WIRE_R_GAP, "seq", "bundles are missing before the last ones: say hello again", c);
     pong.credit = c->limit;
     pong.expect = c->receiving ? c->expect - 1 : c->expect;
     core_send(k, c->conn, &pong);
-}
-
-static void
-ready(struct core *k, struct connector *c, const struct wire_msg *m)
-{
-    credit_want(k, c, m->want, m->head);
-    if (k->draining) {
-        c->hold_told = 0; /* say it, also if it was said before */
-        list_push(k, &k->dirty, c->number);
-        return;
-    }
-    if (!c->has_run) {
-        const uint64_t r[2] = {core_random(k), core_random(k)};
-
-        memcpy(c->run, r, sizeof(c->run));
-        c->has_run = true;
-    }
-    send_permit(k, c);
-}
-
-static void
-done(struct core *k, struct connector *c, const struct wire_msg *m)
-{
-    if (c->has_run && memcmp(c->run, m->run, sizeof(c->run)) == 0)
-        c->has_run = false;
-    else
-        session_error(k, c->conn, WIRE_R_NO_RUN, "run", "this run is not the current one: nothing was ended", c);
 }
 
 void
@@ -311,24 +275,24 @@ session_message(struct core *k, uint64_t conn, const struct wire_msg *m, uint64_
         ping(k, c, m);
         break;
     case WIRE_READY:
-        ready(k, c, m);
+        schedule_ready(k, c, m);
         break;
     case WIRE_DONE:
-        done(k, c, m);
+        run_done(k, c, m);
         break;
     case WIRE_BYE:
         disconnect(k, c, "bye");
+        run_lost(k, c);
         break;
     default:
         break; /* state, health and log are the shell's: here they only prove life */
     }
 }
 
-void
-session_mark(struct core *k, const char *id, uint64_t epoch, uint64_t answered)
+uint32_t
+session_known(struct core *k, const char *id)
 {
     uint32_t i = table_find(k, id, (uint32_t)strlen(id));
-    struct connector *c;
 
     if (i == NONE) {
         struct core_connector cfg = k->unknown;
@@ -336,10 +300,20 @@ session_mark(struct core *k, const char *id, uint64_t epoch, uint64_t answered)
         memset(cfg.id, 0, sizeof(cfg.id));
         strncpy(cfg.id, id, sizeof(cfg.id) - 1);
         i = k->n_connectors < CORE_UNKNOWN_MAX ? table_add(k, &cfg) : NONE;
-        if (i == NONE)
-            return;
-        k->connectors[i]->configured = k->accept_unknown;
+        if (i != NONE)
+            k->connectors[i]->configured = k->accept_unknown;
     }
+    return i;
+}
+
+void
+session_mark(struct core *k, const char *id, uint64_t epoch, uint64_t answered)
+{
+    const uint32_t i = session_known(k, id);
+    struct connector *c;
+
+    if (i == NONE)
+        return;
     c = k->connectors[i];
     if (c->epoch != 0)
         return; /* it has spoken already, and knows better */

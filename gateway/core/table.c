@@ -84,6 +84,8 @@ table_add(struct core *k, const struct core_connector *cfg)
         return NONE;
     if (k->n_connectors == k->cap_connectors && !grow_list(k))
         return NONE;
+    if (!due_reserve(k))
+        return NONE;
     c = calloc(1, sizeof(*c));
     if (c == NULL)
         return NONE;
@@ -91,6 +93,7 @@ table_add(struct core *k, const struct core_connector *cfg)
     c->number = k->n_connectors;
     c->first = c->expect = c->next_post = 1;
     c->retry_us = INT64_MAX;
+    c->sch.heap_at = NONE;
     c->heard_prev = c->heard_next = NONE;
     k->connectors[k->n_connectors] = c;
     k->by_id[place(k, cfg->id, (uint32_t)strlen(cfg->id))] = k->n_connectors;
@@ -142,4 +145,5 @@ table_free(struct core *k)
     free(k->connectors);
     free(k->by_id);
     free(k->conns);
+    free(k->due.at);
 }

@@ -19,9 +19,12 @@ verdict_settle(struct core *k, struct connector *c)
             c->held -= b->cost;
             free(b->text);
             c->nacks--;
+            commit_refused(c, c->first);
         }
         c->first++;
     }
+    if (c->commit.waiting)
+        list_push(k, &k->dirty, c->number); /* a verdict behind a nack may be the last that it waits for */
     if (c->first == before)
         return;
     if (c->next_post < c->first)

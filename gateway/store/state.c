@@ -27,7 +27,7 @@ enum {
     POST_PAUSE_MS = 10   /* ... after this long */
 };
 
-enum request_kind { REQUEST_GET, REQUEST_SET, REQUEST_MARK };
+enum request_kind { REQUEST_GET, REQUEST_SET, REQUEST_MARK, REQUEST_ROW, REQUEST_CLEAR };
 
 struct request {
     enum request_kind  kind;
@@ -38,6 +38,20 @@ struct request {
     uint64_t           version;
     struct state_mark *marks;   /* owned */
     size_t             n_marks;
+    bool               has_row; /* of REQUEST_SET: row goes with it */
+    struct state_row   row;
+};
+
+/* What follows a request: the answer where it was done, and where it was not.  Marks have none. */
+static const struct {
+    enum state_answer_kind done, failed;
+    const char            *event; /* of the log, where it failed */
+} after[] = {
+    [REQUEST_GET] = {STATE_GOT, STATE_FAILED, "state_failed"},
+    [REQUEST_SET] = {STATE_SAVED, STATE_FAILED, "state_failed"},
+    [REQUEST_MARK] = {STATE_FAILED, STATE_FAILED, "state_mark_failed"},
+    [REQUEST_ROW] = {STATE_ROW_STORED, STATE_ROW_FAILED, "state_row_failed"},
+    [REQUEST_CLEAR] = {STATE_CLEARED, STATE_CLEAR_FAILED, "state_clear_failed"},
 };
 
 struct state {
@@ -80,26 +94,40 @@ do_marks(struct state_db *db, const struct request *r, struct err *err)
     return 0;
 }
 
-/* Do what r asks and fill *a.  -1: the disk failed, and so did the transaction that this is part of. */
+/* A stale one is an answer too: neither the state nor the row is changed. */
 static int
-do_request(struct state_db *db, const struct request *r, struct state_answer *a, struct err *err)
+do_set(struct state_db *db, const struct request *r, struct state_answer *a, struct err *err)
 {
     struct err why = {0};
 
-    *a = (struct state_answer){.kind = STATE_GOT, .ticket = r->ticket};
-    if (r->kind == REQUEST_MARK)
-        return do_marks(db, r, err);
-    if (r->kind == REQUEST_GET)
-        return state_db_get(db, r->connector, &a->bytes, &a->len, &a->version, err);
-    a->kind = STATE_SAVED;
     if (state_db_set(db, r->connector, r->bytes, r->len, r->version, &a->version, &why) == 0)
-        return 0;
+        return r->has_row ? state_db_row(db, &r->row, err) : 0;
     a->kind = STATE_STALE;
     if (why.code == ERR_STALE)
         return 0;
     if (err != NULL)
         *err = why;
     return -1;
+}
+
+/* Do what r asks and fill *a.  -1: the disk failed, and so did the transaction that this is part of. */
+static int
+do_request(struct state_db *db, const struct request *r, struct state_answer *a, struct err *err)
+{
+    *a = (struct state_answer){.kind = after[r->kind].done, .ticket = r->ticket};
+    switch (r->kind) {
+    case REQUEST_GET:
+        return state_db_get(db, r->connector, &a->bytes, &a->len, &a->version, err);
+    case REQUEST_MARK:
+        return do_marks(db, r, err);
+    case REQUEST_ROW:
+        return state_db_row(db, &r->row, err);
+    case REQUEST_CLEAR:
+        return state_db_clear(db, r->connector, &a->version, err);
+    case REQUEST_SET:
+        break;
+    }
+    return do_set(db, r, a, err);
 }
 
 /* Post answers; no memory passes, and who waits for an answer would wait for ever. */
@@ -151,10 +179,10 @@ do_batch(struct state_db *db, const struct request *requests, size_t n, struct s
 static void
 refuse(struct state *st, const struct request *r, const struct err *why)
 {
-    struct state_answer a = {.kind = STATE_FAILED, .ticket = r->ticket, .text = strdup(why->text)};
+    struct state_answer a = {.kind = after[r->kind].failed, .ticket = r->ticket, .text = strdup(why->text)};
 
-    log_event(st->log, LOG_ERROR, r->kind == REQUEST_MARK ? "state_mark_failed" : "state_failed",
-              LOG_STR("connector", r->connector), LOG_STR("error", why->text));
+    log_event(st->log, LOG_ERROR, after[r->kind].event, LOG_STR("connector", r->connector),
+              LOG_STR("error", why->text));
     if (r->kind == REQUEST_MARK)
         free(a.text);
     else
@@ -261,6 +289,14 @@ state_marks(struct state *st, void (*each)(void *ctx, const struct state_mark *m
     return state_db_marks(st->db, each, ctx, err);
 }
 
+int
+state_rows(struct state *st, void (*each)(void *ctx, const struct state_row *row), void *ctx, struct err *err)
+{
+    if (st->asked)
+        return err_set(err, ERR_IO, EBUSY, "rows are read before the first request");
+    return state_db_rows(st->db, each, ctx, err);
+}
+
 /* Post r, which keeps what it owns where this fails. */
 static int
 ask(struct state *st, const struct request *r, struct err *err)
@@ -291,11 +327,43 @@ state_get(struct state *st, const char *connector, uint64_t ticket, struct err *
 }
 
 int
-state_set(struct state *st, const char *connector, void **bytes, size_t len, uint64_t version, uint64_t ticket,
-          struct err *err)
+state_clear(struct state *st, const char *connector, uint64_t ticket, struct err *err)
+{
+    struct request r = {.kind = REQUEST_CLEAR, .ticket = ticket};
+
+    return set_connector(&r, connector, err) != 0 ? -1 : ask(st, &r, err);
+}
+
+static int
+set_row(struct request *r, const struct state_row *row, struct err *err)
+{
+    size_t len = strnlen(row->connector, sizeof(row->connector));
+
+    if (len == 0 || len == sizeof(row->connector) || row->kind > WIRE_S_CONTINUOUS + 1)
+        return err_set(err, ERR_PROTO, 0, "the row of %.64s is not one of a schedule", row->connector);
+    r->row = *row;
+    return 0;
+}
+
+int
+state_row(struct state *st, const struct state_row *row, uint64_t ticket, struct err *err)
+{
+    struct request r = {.kind = REQUEST_ROW, .ticket = ticket};
+
+    if (set_row(&r, row, err) != 0 || set_connector(&r, row->connector, err) != 0)
+        return -1;
+    return ask(st, &r, err);
+}
+
+int
+state_set_with_row(struct state *st, const char *connector, void **bytes, size_t len, uint64_t version,
+                   const struct state_row *row, uint64_t ticket, struct err *err)
 {
     struct request r = {.kind = REQUEST_SET, .ticket = ticket, .bytes = *bytes, .len = len, .version = version};
 
+    if (row != NULL && set_row(&r, row, err) != 0)
+        return -1;
+    r.has_row = row != NULL;
     if (set_connector(&r, connector, err) != 0)
         return -1;
     if (len > WIRE_STATE_MAX)
@@ -304,6 +372,13 @@ state_set(struct state *st, const char *connector, void **bytes, size_t len, uin
         return -1;
     *bytes = NULL;
     return 0;
+}
+
+int
+state_set(struct state *st, const char *connector, void **bytes, size_t len, uint64_t version, uint64_t ticket,
+          struct err *err)
+{
+    return state_set_with_row(st, connector, bytes, len, version, NULL, ticket, err);
 }
 
 static int

@@ -1,4 +1,4 @@
-/* state_db.c - the rows of the state in SQLite.
+/* state_db.c - the state's file in SQLite: opening, checking, bringing it to this version, and transactions.
  *
  * WAL with synchronous=FULL: one fdatasync a commit, and what is committed is on the disk.  One connection that
  * locks the file for itself, because SQLite before 3.51.3 can damage a WAL that two of them write and checkpoint, and
@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "err.h"
+#include "state_db_parts.h"
 #include "state_file.h"
 
 enum {
@@ -23,8 +24,6 @@ enum {
     ROW_MAX = 2 * 1024 * 1024,     /* bytes in a row: a state is at most 1 MiB */
     CHECKED_MAX = 64 * 1024 * 1024 /* a larger file is not read whole at start: it would take seconds */
 };
-
-enum statement { GET, VERSION, SET, MARK, MARKS, STATEMENTS };
 
 static const char *const texts[STATEMENTS] = {
     [GET] = "SELECT version, bytes FROM state WHERE connector = ?1",
@@ -36,14 +35,25 @@ static const char *const texts[STATEMENTS] = {
              "SET epoch = excluded.epoch, answered = excluded.answered "
              "WHERE (excluded.epoch, excluded.answered) > (mark.epoch, mark.answered)",
     [MARKS] = "SELECT connector, epoch, answered FROM mark ORDER BY connector",
+    [ROW] = "INSERT OR REPLACE INTO schedule (connector, kind, ran, paused, run, ended, period_us, last_run_us, "
+            "next_run_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    [ROWS] = "SELECT connector, kind, ran, paused, run, ended, period_us, last_run_us, next_run_us FROM schedule "
+             "ORDER BY connector",
 };
 
 /* The tables of version 1.  `changed` is for an operator who looks. */
-#define SCHEMA                                                                                         \
+#define SCHEMA_1                                                                                       \
     "CREATE TABLE state (connector TEXT PRIMARY KEY NOT NULL, version INTEGER NOT NULL CHECK (version >= 1)," \
     " bytes BLOB NOT NULL, changed TEXT NOT NULL) STRICT;"                                             \
     "CREATE TABLE mark (connector TEXT PRIMARY KEY NOT NULL, epoch INTEGER NOT NULL CHECK (epoch >= 1)," \
     " answered INTEGER NOT NULL CHECK (answered >= 0)) STRICT, WITHOUT ROWID;"
+
+/* What version 2 adds: schedules.  Times are microseconds since 1970, 0 for none; run and ended are NULL for none. */
+#define SCHEMA_2                                                                                       \
+    "CREATE TABLE schedule (connector TEXT PRIMARY KEY NOT NULL, kind INTEGER NOT NULL CHECK (kind BETWEEN 0 AND 3)," \
+    " ran INTEGER NOT NULL, paused INTEGER NOT NULL, run BLOB CHECK (length(run) = 16),"               \
+    " ended BLOB CHECK (length(ended) = 16), period_us INTEGER NOT NULL CHECK (period_us >= 0),"       \
+    " last_run_us INTEGER NOT NULL, next_run_us INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
 
 /* locking_mode comes first: with it, the index of the WAL is kept in memory instead of a shared file. */
 #define PRAGMAS                                                                                              \
@@ -51,15 +61,8 @@ static const char *const texts[STATEMENTS] = {
     "PRAGMA cache_size = -2048; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA foreign_keys = ON;" \
     "PRAGMA synchronous = FULL;"
 
-struct state_db {
-    sqlite3      *sql;
-    sqlite3_stmt *statements[STATEMENTS];
-    char          path[STATE_PATH_MAX];
-};
-
-/* What SQLite said, in words that say what to do. */
-static int
-fail(const struct state_db *db, int rc, struct err *err)
+int
+state_db_fail(const struct state_db *db, int rc, struct err *err)
 {
     int sys = db->sql == NULL ? 0 : sqlite3_system_errno(db->sql);
 
@@ -95,7 +98,7 @@ execute(struct state_db *db, const char *sql, struct err *err)
 {
     int rc = sqlite3_exec(db->sql, sql, NULL, NULL, NULL);
 
-    return rc == SQLITE_OK ? 0 : fail(db, rc, err);
+    return rc == SQLITE_OK ? 0 : state_db_fail(db, rc, err);
 }
 
 /* The first column of the first row; buf is "" where there is none. */
@@ -111,7 +114,7 @@ ask(struct state_db *db, const char *sql, char *buf, size_t cap, struct err *err
     if (rc == SQLITE_ROW && sqlite3_column_text(statement, 0) != NULL)
         snprintf(buf, cap, "%s", (const char *)sqlite3_column_text(statement, 0));
     sqlite3_finalize(statement);
-    return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : fail(db, rc, err);
+    return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : state_db_fail(db, rc, err);
 }
 
 static int
@@ -120,7 +123,7 @@ connect(struct state_db *db, const char *path, struct err *err)
     int rc = sqlite3_open_v2(path, &db->sql, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
 
     if (rc != SQLITE_OK)
-        return fail(db, rc, err);
+        return state_db_fail(db, rc, err);
     sqlite3_extended_result_codes(db->sql, 1);
     sqlite3_busy_timeout(db->sql, BUSY_MS);
     sqlite3_limit(db->sql, SQLITE_LIMIT_LENGTH, ROW_MAX);
@@ -144,10 +147,10 @@ touch(const char *path, struct err *err)
 static int
 fill(struct state_db *db, const char *path, struct err *err)
 {
-    char sql[sizeof(SCHEMA) + 128];
+    char sql[sizeof(SCHEMA_1 SCHEMA_2) + 128];
 
     snprintf(sql, sizeof(sql), "BEGIN; PRAGMA application_id = %d; PRAGMA user_version = %d; %s COMMIT;",
-             STATE_APPLICATION_ID, STATE_USER_VERSION, SCHEMA);
+             STATE_APPLICATION_ID, STATE_USER_VERSION, SCHEMA_1 SCHEMA_2);
     int rc = connect(db, path, err);
     if (rc == 0)
         rc = execute(db, sql, err);
@@ -209,7 +212,7 @@ check_pages(struct state_db *db, struct err *err)
         return 0;
     if (ask(db, "PRAGMA quick_check(1)", said, sizeof(said), err) != 0)
         return -1;
-    return strcmp(said, "ok") == 0 ? 0 : fail(db, SQLITE_CORRUPT, err);
+    return strcmp(said, "ok") == 0 ? 0 : state_db_fail(db, SQLITE_CORRUPT, err);
 }
 
 static int
@@ -229,6 +232,23 @@ use_wal(struct state_db *db, struct err *err)
     return execute(db, "BEGIN IMMEDIATE; COMMIT", err);
 }
 
+/* From an older version to ours, all or nothing: a crash leaves the older one, which is then tried again. */
+static int
+migrate(struct state_db *db, struct err *err)
+{
+    char version[24];
+    int  rc;
+
+    if (ask(db, "PRAGMA user_version", version, sizeof(version), err) != 0)
+        return -1;
+    if (strtoll(version, NULL, 10) >= STATE_USER_VERSION)
+        return 0;
+    rc = execute(db, "BEGIN IMMEDIATE; " SCHEMA_2 " PRAGMA user_version = 2; COMMIT", err);
+    if (rc != 0)
+        state_db_rollback(db);
+    return rc;
+}
+
 static int
 prepare(struct state_db *db, struct err *err)
 {
@@ -237,7 +257,7 @@ prepare(struct state_db *db, struct err *err)
         if (rc == SQLITE_ERROR) /* a table or column is not there */
             rc = SQLITE_CORRUPT;
         if (rc != SQLITE_OK)
-            return fail(db, rc, err);
+            return state_db_fail(db, rc, err);
     }
     return 0;
 }
@@ -254,7 +274,7 @@ state_db_open(const char *dir, struct err *err)
     }
     if (state_path(dir, "state.db", db->path, err) != 0 || state_file_check(db->path, &there, err) != 0 ||
         (!there && create(db, dir, err) != 0) || connect(db, db->path, err) != 0 || check_version(db, err) != 0 ||
-        use_wal(db, err) != 0 || check_pages(db, err) != 0 || prepare(db, err) != 0) {
+        use_wal(db, err) != 0 || check_pages(db, err) != 0 || migrate(db, err) != 0 || prepare(db, err) != 0) {
         state_db_close(db);
         return NULL;
     }
@@ -282,136 +302,6 @@ state_db_rollback(struct state_db *db)
 {
     if (!sqlite3_get_autocommit(db->sql)) /* SQLite has rolled back by itself after most failures */
         sqlite3_exec(db->sql, "ROLLBACK", NULL, NULL, NULL);
-}
-
-/* Take a statement with its first parameter, a connector (lent until it is given back). */
-static sqlite3_stmt *
-take(struct state_db *db, enum statement which, const char *connector)
-{
-    sqlite3_bind_text(db->statements[which], 1, connector, -1, SQLITE_STATIC);
-    return db->statements[which];
-}
-
-static void
-give(sqlite3_stmt *statement)
-{
-    sqlite3_reset(statement);
-    sqlite3_clear_bindings(statement);
-}
-
-/* Copy a blob out of a row. */
-static int
-copy_blob(const struct state_db *db, sqlite3_stmt *row, int column, void **ret, size_t *ret_len, struct err *err)
-{
-    const void *blob = sqlite3_column_blob(row, column);
-    size_t      len = (size_t)sqlite3_column_bytes(row, column);
-
-    *ret = NULL;
-    *ret_len = 0;
-    if (len == 0)
-        return 0;
-    *ret = blob == NULL ? NULL : malloc(len);
-    if (*ret == NULL)
-        return fail(db, SQLITE_NOMEM, err);
-    memcpy(*ret, blob, len);
-    *ret_len = len;
-    return 0;
-}
-
-int
-state_db_get(struct state_db *db, const char *connector, void **ret_bytes, size_t *ret_len, uint64_t *ret_version,
-             struct err *err)
-{
-    sqlite3_stmt *row = take(db, GET, connector);
-    int rc = sqlite3_step(row), result = 0;
-
-    *ret_bytes = NULL;
-    *ret_len = 0;
-    *ret_version = 0;
-    if (rc == SQLITE_ROW) {
-        result = copy_blob(db, row, 1, ret_bytes, ret_len, err);
-        *ret_version = (uint64_t)sqlite3_column_int64(row, 0);
-    } else if (rc != SQLITE_DONE)
-        result = fail(db, rc, err);
-    give(row);
-    return result;
-}
-
-static int
-current_version(struct state_db *db, const char *connector, uint64_t *ret, struct err *err)
-{
-    sqlite3_stmt *row = take(db, VERSION, connector);
-    int rc = sqlite3_step(row);
-
-    *ret = rc == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(row, 0) : 0;
-    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
-        fail(db, rc, err);
-    give(row);
-    return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : -1;
-}
-
-/* Step a statement that changes something, and give it back. */
-static int
-change(struct state_db *db, sqlite3_stmt *statement, struct err *err)
-{
-    int rc = sqlite3_step(statement);
-
-    if (rc != SQLITE_DONE)
-        fail(db, rc, err);
-    give(statement);
-    return rc == SQLITE_DONE ? 0 : -1;
-}
-
-int
-state_db_set(struct state_db *db, const char *connector, const void *bytes, size_t len, uint64_t version,
-             uint64_t *ret_version, struct err *err)
-{
-    uint64_t current, next;
-
-    if (current_version(db, connector, &current, err) != 0)
-        return -1;
-    *ret_version = current;
-    if (current != version)
-        return err_set(err, ERR_STALE, 0, "version %llu is current", (unsigned long long)current);
-    next = current + 1;
-    sqlite3_stmt *set = take(db, SET, connector);
-    sqlite3_bind_int64(set, 2, (sqlite3_int64)next);
-    /* An empty blob is not NULL to us, but a NULL pointer is NULL to SQLite. */
-    sqlite3_bind_blob64(set, 3, len == 0 ? "" : bytes, len, SQLITE_STATIC);
-    if (change(db, set, err) != 0)
-        return -1;
-    *ret_version = next;
-    return 0;
-}
-
-int
-state_db_mark(struct state_db *db, const struct state_mark *mark, struct err *err)
-{
-    sqlite3_stmt *set = take(db, MARK, mark->connector);
-
-    sqlite3_bind_int64(set, 2, (sqlite3_int64)mark->epoch);
-    sqlite3_bind_int64(set, 3, (sqlite3_int64)mark->answered);
-    return change(db, set, err);
-}
-
-int
-state_db_marks(struct state_db *db, void (*each)(void *ctx, const struct state_mark *mark), void *ctx,
-               struct err *err)
-{
-    sqlite3_stmt *row = db->statements[MARKS];
-    int rc;
-
-    while ((rc = sqlite3_step(row)) == SQLITE_ROW) {
-        struct state_mark mark = {.epoch = (uint64_t)sqlite3_column_int64(row, 1),
-                                  .answered = (uint64_t)sqlite3_column_int64(row, 2)};
-        const unsigned char *id = sqlite3_column_text(row, 0);
-        snprintf(mark.connector, sizeof(mark.connector), "%s", id == NULL ? "" : (const char *)id);
-        each(ctx, &mark);
-    }
-    if (rc != SQLITE_DONE)
-        fail(db, rc, err);
-    give(row);
-    return rc == SQLITE_DONE ? 0 : -1;
 }
 
 void

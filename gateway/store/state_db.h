@@ -30,6 +30,15 @@ int state_db_get(struct state_db *db, const char *connector, void **ret_bytes, s
 int state_db_set(struct state_db *db, const char *connector, const void *bytes, size_t len, uint64_t version,
                  uint64_t *ret_version, struct err *err);
 
+/* Make it empty, with the next version. */
+int state_db_clear(struct state_db *db, const char *connector, uint64_t *ret_version, struct err *err);
+
+/* Keep a row in the place of the last one. */
+int state_db_row(struct state_db *db, const struct state_row *row, struct err *err);
+
+int state_db_rows(struct state_db *db, void (*each)(void *ctx, const struct state_row *row), void *ctx,
+                  struct err *err);
+
 /* Note a mark, unless a later one is there. */
 int state_db_mark(struct state_db *db, const struct state_mark *mark, struct err *err);
 

@@ -7,10 +7,18 @@
  *         fprintf(stderr, "%s\n", err.text);
  *     sluice_close(&s, 5000, NULL);
  *
+ * A connector that runs by a schedule leaves its main loop to the library, which asks the gateway and calls back:
+ *
+ *     static enum sluice_outcome
+ *     import(struct sluice *s, struct sluice_run *run, void *ctx) { ... sluice_push ...; return SLUICE_RUN_OK; }
+ *     ...
+ *     if (sluice_schedule_iso(s, "P1D", import, NULL, NULL, &err) != 0)
+ *         fprintf(stderr, "%s\n", err.text);
+ *
  * Custody: a bundle that sluice_push accepted is the library's until the gateway answers for it.  The
  * library reconnects, resends, and never loses it unless the process dies; what is still unanswered at
  * close is reported.  A connector that must survive its own death keeps its cursor in the state
- * (sluice_state_set) and moves it only after sluice_flush returned 0.
+ * and moves it only after everything before it was acked: sluice_state_commit does just that.
  *
  * Threads: every call but sluice_open and sluice_close may be made from any thread at any time, on one
  * handle.  The library runs one thread of its own, and no signal is delivered to it.  A handle does not survive fork.
@@ -49,8 +57,14 @@ enum sluice_code {
     SLUICE_ESTALE = -7,    /* state: another version is current; get it again first */
     SLUICE_EREPLACED = -8, /* another program took this id; this handle is of no more use */
     SLUICE_EREFUSED = -9,  /* the gateway refuses this connector; err.text says why and what to do */
-    SLUICE_EIO = -10       /* the system failed (sockets, threads) */
+    SLUICE_EIO = -10,      /* the system failed (sockets, threads) */
+    SLUICE_EHELD = -11,    /* Run & Terminate was held: nothing was run; exit with SLUICE_EXIT_HELD */
+    SLUICE_ENORUN = -12,   /* no run is under way, or the gateway has put another in its place */
+    SLUICE_EINTR = -13     /* sluice_interrupt ended the waiting */
 };
+
+/* The exit status of a program whose Run & Terminate was held: "try again later" (EX_TEMPFAIL). */
+#define SLUICE_EXIT_HELD 75
 
 struct sluice_error {
     int  code;      /* a sluice_code */
@@ -123,7 +137,8 @@ struct sluice_verdict {
 int sluice_verdict_next(struct sluice *s, struct sluice_verdict *ret, int timeout_ms, struct sluice_error *err);
 
 /* A descriptor for poll (POLLIN): readable when something changed since the last call that returned
- * EAGAIN (room to push, a verdict to take, all answered, welcomed, stopped).  Call again, do not read from it.
+ * EAGAIN (room to push, a verdict to take, all answered, welcomed, stopped, a permit, a run that is over,
+ * sluice_interrupt).  Call again, do not read from it.
  * Lent until sluice_close. */
 int sluice_fd(const struct sluice *s);
 
@@ -143,6 +158,106 @@ int sluice_state_get(struct sluice *s, struct sluice_state *ret, int timeout_ms,
  * ESTALE: somebody else set it; EAGAIN: not known, get it again to see; EINVAL (too long), EREFUSED, EREPLACED. */
 int sluice_state_set(struct sluice *s, const void *bytes, size_t len, uint64_t version,
                      uint64_t *ret_version, int timeout_ms, struct sluice_error *err);
+
+/* The same, but only once everything that was pushed before is answered for: so a cursor never passes a bundle that
+ * nobody holds.  0: everything was acked (dead letters included), and the state is set.  ENACK: something was
+ * refused since the last commit or set; nothing was changed, and this is told once: take the verdicts, push again
+ * what matters, and commit again.  EAGAIN: not within timeout_ms; whether it is set is not known.  Else as
+ * sluice_state_set. */
+int sluice_state_commit(struct sluice *s, const void *bytes, size_t len, uint64_t version,
+                        uint64_t *ret_version, int timeout_ms, struct sluice_error *err);
+
+/* --- Runs: the gateway says when ---
+ *
+ * A connector with a schedule runs when the gateway permits it, and only then.  The gateway keeps the time of the
+ * last run, so that a restart is no free run; the next is due one period after the end of the last.  A connector
+ * that is due may be held (its queue is full, RabbitMQ is away, an operator paused it) and is permitted by itself
+ * when the reasons are gone.  While a run is under way the library keeps it alive with pings, however long the
+ * callback takes.  A connector without a schedule needs none of this: it pushes by credit alone. */
+
+/* A year is 365 days. */
+enum sluice_unit { SLUICE_SECONDS, SLUICE_MINUTES, SLUICE_HOURS, SLUICE_DAYS, SLUICE_WEEKS, SLUICE_YEARS };
+
+enum sluice_outcome {
+    SLUICE_RUN_OK,
+    SLUICE_RUN_FAILED, /* it ran and did not do all it should; the next is due as after any other */
+    SLUICE_RUN_STOP    /* it ends early, and the program wants no other */
+};
+
+/* A run, lent to the callback, or filled by sluice_permit_next. */
+struct sluice_run {
+    unsigned char id[16];    /* random, as in the gateway's log */
+    char          text[512]; /* for the callback to fill: words for people about the end ("" if none); UTF-8 */
+};
+
+/* What a schedule may say besides its period; zero is the default of each. */
+struct sluice_schedule_options {
+    int    run_and_terminate; /* not 0: one run, whatever the period says, and only if nothing holds it now */
+    int    has_threshold;     /* not 0: threshold_mb counts; else the gateway's setting does */
+    double threshold_mb;      /* MB (10^6 bytes) in the connector's queue at which no run begins; 0: none ever */
+    int    check_first;       /* not 0: the queue is looked at before the first run ever, too */
+    int    resume_schedule;   /* not 0: after a hold wait for a whole period, instead of until the reasons are gone */
+};
+
+/* One run: push, and return how it went.  Called on the thread that called sluice_schedule_*; may call everything
+ * but sluice_schedule_*, sluice_ready, sluice_permit_next and sluice_close.  In a long run look at sluice_run_alive now
+ * and then. */
+typedef enum sluice_outcome (*sluice_run_fn)(struct sluice *s, struct sluice_run *run, void *ctx);
+
+/* Call `run` whenever the gateway permits it, on this thread, until it returns SLUICE_RUN_STOP.
+ *
+ * period: ISO 8601 ("PT5M", "P1D") or another spelling of docs/durations.md, in whole seconds; the rest of a second
+ * does not count, and a period below a second is refused, as is a negative one.  Zero in any spelling ("0", "P0D") is
+ * Run & Terminate: one run and no more.  opt may be NULL.
+ *
+ * Returns 0 after SLUICE_RUN_STOP, or after the one run of Run & Terminate, once its end is on the gateway's disk.
+ * EHELD: Run & Terminate was held, err.text says by what; nothing was run.  EINTR: sluice_interrupt.  EINVAL: the
+ * period or an option cannot be (also: the gateway says so); err.text says what to write.  EREPLACED; EREFUSED.  A run
+ * ends, for the gateway, when everything that it pushed is answered for; the words in run->text go with it. */
+int sluice_schedule_iso(struct sluice *s, const char *period, sluice_run_fn run, void *ctx,
+                        const struct sluice_schedule_options *opt, struct sluice_error *err);
+
+/* The same with a period of n units: to the millisecond, at least one second, or 0 for Run & Terminate. */
+int sluice_schedule_unit(struct sluice *s, double n, enum sluice_unit unit, sluice_run_fn run, void *ctx,
+                         const struct sluice_schedule_options *opt, struct sluice_error *err);
+
+/* End the waiting of sluice_schedule_* or sluice_permit_next, now or at their next call: they return EINTR, once.  A
+ * callback that is under way is not disturbed: it runs to its end, which is told (5 s at most for that), and then
+ * sluice_schedule_* returns.  From any thread, and from a signal handler (async-signal-safe); not after sluice_close
+ * began. */
+void sluice_interrupt(struct sluice *s);
+
+/* The same without a callback, for programs with a loop of their own: sluice_ready once; then poll sluice_fd, take
+ * a permit with sluice_permit_next, run, sluice_done, and so on.  One thread at a time for these three.
+ *
+ * Ask for permits from here on, also after each run and after a reconnect.  period NULL: continuous, a permit as soon
+ * as nothing holds it, for a run without an end of its own; else as sluice_schedule_iso.  Called again it changes
+ * the schedule, for the runs that follow.  Never waits.  EINVAL. */
+int sluice_ready(struct sluice *s, const char *period, const struct sluice_schedule_options *opt,
+                 struct sluice_error *err);
+
+/* Take the next permit.  0: *ret is a run, under way from here until sluice_done or sluice_done_with_state.  EAGAIN:
+ * none within timeout_ms; err.text says what holds it and until when.  EHELD: Run & Terminate was held; nothing is
+ * asked any more, nor after its one run.  EINVAL: sluice_ready was not called, a run is under way, or the gateway
+ * refused the schedule.  EINTR, EREPLACED, EREFUSED. */
+int sluice_permit_next(struct sluice *s, struct sluice_run *ret, int timeout_ms, struct sluice_error *err);
+
+/* End the run.  Never waits: the gateway is told once everything that was pushed before is answered for, and again
+ * until its disk has it (sluice_info tells, sluice_close waits).  text (may be NULL, at most 1024 bytes, more is cut)
+ * is for people.  After SLUICE_RUN_STOP no more permits are asked for.  ENORUN: none is under way, or it was
+ * superseded, in which case it is over now all the same; EINVAL. */
+int sluice_done(struct sluice *s, enum sluice_outcome outcome, const char *text, struct sluice_error *err);
+
+/* End the run and set the state (as sluice_state_commit) as one: after a crash both have happened, or neither.
+ * 0: both are on the gateway's disk.  ENORUN: the run was superseded; the state is not set, and the run is over.
+ * EAGAIN: not known; sluice_done ends the run all the same.  On any other failure the run goes on.  A callback that did
+ * this returns the same outcome. */
+int sluice_done_with_state(struct sluice *s, enum sluice_outcome outcome, const void *bytes, size_t len,
+                           uint64_t version, uint64_t *ret_version, int timeout_ms, struct sluice_error *err);
+
+/* Is the run that was taken still the gateway's?  0: it was ended, or superseded: the gateway gave it up (the
+ * program was cut off for longer than three pings) and permitted another; what it pushes is taken all the same. */
+int sluice_run_alive(const struct sluice *s);
 
 enum sluice_level { SLUICE_ERROR, SLUICE_WARN, SLUICE_INFO, SLUICE_DEBUG };
 
@@ -169,12 +284,17 @@ struct sluice_info {
     uint64_t reconnects;
     uint64_t max_bundle;       /* most bytes in a bundle; 0 until the first welcome */
     char     hold[96];         /* why the gateway gives no credit ("broker_down,memory"); "" if it does */
+    int      running;          /* a run was taken, and its end was not told to the library */
+    int      ending;           /* the end of a run was told, and the gateway has not recorded it yet */
+    char     run_hold[96];     /* why there is no permit, likewise; "" if only the time has not come, or not asked */
+    int64_t  next_run_ms;      /* until the gateway looks at the schedule again; -1: nobody can say */
 };
 void sluice_info(const struct sluice *s, struct sluice_info *ret);
 
-/* Wait up to timeout_ms for what is unanswered, say bye, free everything.  *s is NULL afterwards.
- * info (may be NULL) tells what was left: info->unanswered is 0 if nothing was.  Returns 0, or EAGAIN where
- * bundles were left unanswered.  sluice_close of NULL does nothing. */
+/* Wait up to timeout_ms for what is unanswered, and for the end of a run to be recorded, say bye, free everything.
+ * *s is NULL afterwards.  info (may be NULL) tells what was left: info->unanswered is 0 if nothing was.  Returns 0, or
+ * EAGAIN where bundles were left unanswered, or the end of a run unrecorded.  A run that was not ended, and a permit
+ * that was not taken, are lost: the next is due a period later.  sluice_close of NULL does nothing. */
 int sluice_close(struct sluice **s, int timeout_ms, struct sluice_info *info);
 
 #if defined(__GNUC__)

@@ -406,6 +406,12 @@ on_effect(void *ctx, const struct core_effect *e)
             }
         }
         break;
+    case CORE_STORE_ROW:
+    case CORE_CLEAR_STATE:
+    case CORE_COMMIT_GO:
+    case CORE_COMMIT_FAIL:
+    case CORE_JOURNAL:
+        break; /* of schedules and states, which these connectors do not have */
     }
 }
 

@@ -161,8 +161,8 @@ struct wire_msg
 bad_hello(const char *id, uint64_t epoch)
 {
     struct wire_msg m = {.type = WIRE_HELLO,
-                         .has = 1U << WIRE_F_V | 1U << WIRE_F_ID | 1U << WIRE_F_EPOCH | 1U << WIRE_F_ATTEMPT |
-                                1U << WIRE_F_FRESH | 1U << WIRE_F_SEEN | 1U << WIRE_F_WANT | 1U << WIRE_F_HEAD,
+                         .has = 1ULL << WIRE_F_V | 1ULL << WIRE_F_ID | 1ULL << WIRE_F_EPOCH | 1ULL << WIRE_F_ATTEMPT |
+                                1ULL << WIRE_F_FRESH | 1ULL << WIRE_F_SEEN | 1ULL << WIRE_F_WANT | 1ULL << WIRE_F_HEAD,
                          .v = WIRE_VERSION,
                          .id = {.at = id, .len = (uint32_t)strlen(id)},
                          .epoch = epoch,

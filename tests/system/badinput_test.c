@@ -92,7 +92,7 @@ a_message_of_no_frame_or_too_many_is_refused(void **state)
     uint64_t epoch = bad_epoch();
     struct peer *p = bad_welcomed(s, epoch);
     char frame[512], body[10] = {0};
-    struct wire_msg ping = {.type = WIRE_PING, .has = 1U << WIRE_F_SEEN | 1U << WIRE_F_WANT | 1U << WIRE_F_HEAD};
+    struct wire_msg ping = {.type = WIRE_PING, .has = 1ULL << WIRE_F_SEEN | 1ULL << WIRE_F_WANT | 1ULL << WIRE_F_HEAD};
     size_t len = wire_encode(&ping, frame, sizeof(frame));
     peer_send_frames(p, NULL, NULL, 0);
     (void)bad_told(s, p, WIRE_R_MALFORMED);
@@ -105,8 +105,9 @@ a_message_of_no_frame_or_too_many_is_refused(void **state)
     struct wire_msg bundle = {.type = WIRE_BUNDLE,
                               .seq = 1,
                               .size = 10,
-                              .has = 1U << WIRE_F_SEQ | 1U << WIRE_F_SIZE | 1U << WIRE_F_OFF | 1U << WIRE_F_WANT |
-                                     1U << WIRE_F_HEAD};
+                              .has = 1ULL << WIRE_F_SEQ | 1ULL << WIRE_F_SIZE | 1ULL << WIRE_F_OFF |
+                                     1ULL << WIRE_F_WANT |
+                                     1ULL << WIRE_F_HEAD};
     peer_send(p, &bundle, NULL, 0); /* its chunk is missing */
     (void)bad_told(s, p, WIRE_R_MALFORMED);
     bad_lives(p, epoch);
@@ -322,10 +323,10 @@ words_of_a_connector_can_neither_break_the_log_nor_flood_it(void **state)
     char text[100];
     struct bad *s = *state;
     struct peer *p = bad_welcomed(s, bad_epoch());
-    struct wire_msg m = {.type = WIRE_LOG, .has = 1U << WIRE_F_LEVEL | 1U << WIRE_F_TEXT, .level = WIRE_LV_WARN};
+    struct wire_msg m = {.type = WIRE_LOG, .has = 1ULL << WIRE_F_LEVEL | 1ULL << WIRE_F_TEXT, .level = WIRE_LV_WARN};
     m.text.len = (uint32_t)snprintf(text, sizeof(text), "a\nlevel=error event=forged \x1b[31m red %s", RLO);
     m.text.at = text;
-    struct wire_msg ping = {.type = WIRE_PING, .has = 1U << WIRE_F_SEEN | 1U << WIRE_F_WANT | 1U << WIRE_F_HEAD};
+    struct wire_msg ping = {.type = WIRE_PING, .has = 1ULL << WIRE_F_SEEN | 1ULL << WIRE_F_WANT | 1ULL << WIRE_F_HEAD};
     for (int i = 0; i < 20000; i++)
         peer_send(p, &m, NULL, 0);
     peer_send(p, &ping, NULL, 0);

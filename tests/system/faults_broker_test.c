@@ -149,6 +149,7 @@ a_broker_killed_and_restarted_under_load_loses_nothing(void **state)
     struct stage *s = *state;
     const int kills = world_long() ? 10 : 2;
     stage_gateway(s, &ANYBODY);
+    int64_t mark = sluiced_log_mark(s->gateway);
     struct load_plan plan = {
         .connectors = 4, .size_min = 100, .size_max = 5000, .pause_us = 500, .queue_bytes = 1 << 18};
     struct load *load = stage_load(s, &plan, false);
@@ -160,7 +161,9 @@ a_broker_killed_and_restarted_under_load_loses_nothing(void **state)
     }
     stage_await_acks(load, 300);
     stage_finish(s, load, 60000, NULL);
-    (void)stage_agrees(s, "faults", (uint64_t)kills * WINDOW, false);
+    /* A broker that comes back may nack, or have no queue yet: order may then differ, which is said of it. */
+    const bool nacked = sluiced_log_count(s->gateway, mark, "event=broker_nacked") > 0;
+    (void)stage_agrees(s, "faults", (uint64_t)kills * WINDOW, nacked);
 }
 
 static void
@@ -262,7 +265,8 @@ a_queue_deleted_under_load_refuses_and_works_again_once_it_is_back(void **state)
     MUST(consumer_declare(c, "gone", true, 0, &err));
     plan.first = 1;
     plan.start = 0;
-    struct load *load = stage_load(s, &plan, false); /* it is looked at again within 5 s */
+    world_sleep_ms(6000); /* a bad target is looked at again after 5 s at most */
+    struct load *load = stage_load(s, &plan, false);
     stage_finish(s, load, 30000, &r);
     print_message("once it is back: %llu acked, %llu refused (%s)\n", (unsigned long long)r.acked,
                   (unsigned long long)r.nacked, r.reason);

@@ -13,9 +13,10 @@ whatever_comes_before_hello_is_refused(void **state)
 {
     struct bad *s = *state;
     struct peer *p = bad_peer(s);
-    struct wire_msg ping = {.type = WIRE_PING, .has = 1U << WIRE_F_SEEN | 1U << WIRE_F_WANT | 1U << WIRE_F_HEAD};
-    struct wire_msg ready = {.type = WIRE_READY, .has = 1U << WIRE_F_WANT | 1U << WIRE_F_HEAD};
-    struct wire_msg get = {.type = WIRE_STATE, .has = 1U << WIRE_F_OP, .op = WIRE_OP_GET};
+    struct wire_msg ping = {.type = WIRE_PING, .has = 1ULL << WIRE_F_SEEN | 1ULL << WIRE_F_WANT | 1ULL << WIRE_F_HEAD};
+    struct wire_msg ready = {.type = WIRE_READY, .schedule = WIRE_S_CONTINUOUS};
+    struct wire_msg get = {.type = WIRE_STATE, .has = 1ULL << WIRE_F_OP, .op = WIRE_OP_GET};
+    ready.has = 1ULL << WIRE_F_WANT | 1ULL << WIRE_F_HEAD | 1ULL << WIRE_F_SCHEDULE;
     peer_send(p, &ping, NULL, 0);
     (void)bad_told(s, p, WIRE_R_HELLO_FIRST);
     peer_send(p, &ready, NULL, 0);
@@ -175,7 +176,7 @@ what_cannot_have_been_seen_is_not_believed(void **state)
     uint64_t epoch = bad_epoch();
     struct peer *p = bad_welcomed(s, epoch);
     struct wire_msg ping = {
-        .type = WIRE_PING, .has = 1U << WIRE_F_SEEN | 1U << WIRE_F_WANT | 1U << WIRE_F_HEAD, .seen = 1000000};
+        .type = WIRE_PING, .has = 1ULL << WIRE_F_SEEN | 1ULL << WIRE_F_WANT | 1ULL << WIRE_F_HEAD, .seen = 1000000};
     peer_send(p, &ping, NULL, 0);
     assert_non_null(peer_await(p, WIRE_PONG, BAD_WAIT_MS));
     bad_push_well(p, 1);
@@ -240,8 +241,9 @@ a_state_that_is_stale_or_too_large_changes_nothing(void **state)
     struct wire_msg set = {.type = WIRE_STATE,
                            .op = WIRE_OP_SET,
                            .size = 3,
-                           .has = 1U << WIRE_F_OP | 1U << WIRE_F_VERSION | 1U << WIRE_F_SIZE | 1U << WIRE_F_OFF};
-    struct wire_msg get = {.type = WIRE_STATE, .has = 1U << WIRE_F_OP, .op = WIRE_OP_GET};
+                           .has = 1ULL << WIRE_F_OP | 1ULL << WIRE_F_VERSION | 1ULL << WIRE_F_SIZE |
+                                  1ULL << WIRE_F_OFF};
+    struct wire_msg get = {.type = WIRE_STATE, .has = 1ULL << WIRE_F_OP, .op = WIRE_OP_GET};
     set.version = 41;
     peer_send(p, &set, "abc", 3);
     struct wire_msg e = bad_told(s, p, WIRE_R_STATE_STALE);

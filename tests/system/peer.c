@@ -124,8 +124,8 @@ const struct wire_msg *
 peer_hello(struct peer *p, const char *id, uint64_t epoch, bool fresh, uint64_t seen)
 {
     struct wire_msg m = {.type = WIRE_HELLO,
-                         .has = 1U << WIRE_F_V | 1U << WIRE_F_ID | 1U << WIRE_F_EPOCH | 1U << WIRE_F_ATTEMPT |
-                                1U << WIRE_F_FRESH | 1U << WIRE_F_SEEN | 1U << WIRE_F_WANT | 1U << WIRE_F_HEAD,
+                         .has = 1ULL << WIRE_F_V | 1ULL << WIRE_F_ID | 1ULL << WIRE_F_EPOCH | 1ULL << WIRE_F_ATTEMPT |
+                                1ULL << WIRE_F_FRESH | 1ULL << WIRE_F_SEEN | 1ULL << WIRE_F_WANT | 1ULL << WIRE_F_HEAD,
                          .v = WIRE_VERSION,
                          .id = {.at = id, .len = (uint32_t)strlen(id)},
                          .epoch = epoch,
@@ -146,7 +146,7 @@ uint64_t
 peer_credit(struct peer *p, uint64_t size)
 {
     struct wire_msg m = {.type = WIRE_PING,
-                         .has = 1U << WIRE_F_SEEN | 1U << WIRE_F_WANT | 1U << WIRE_F_HEAD,
+                         .has = 1ULL << WIRE_F_SEEN | 1ULL << WIRE_F_WANT | 1ULL << WIRE_F_HEAD,
                          .seen = p->seen,
                          .want = size,
                          .head = size};
@@ -161,8 +161,8 @@ void
 peer_bundle(struct peer *p, uint64_t seq, uint64_t size, uint64_t off, const void *bytes, size_t len)
 {
     struct wire_msg m = {.type = WIRE_BUNDLE,
-                         .has = 1U << WIRE_F_SEQ | 1U << WIRE_F_SIZE | 1U << WIRE_F_OFF | 1U << WIRE_F_WANT |
-                                1U << WIRE_F_HEAD,
+                         .has = 1ULL << WIRE_F_SEQ | 1ULL << WIRE_F_SIZE | 1ULL << WIRE_F_OFF | 1ULL << WIRE_F_WANT |
+                                1ULL << WIRE_F_HEAD,
                          .seq = seq,
                          .size = size,
                          .off = off};

@@ -118,7 +118,7 @@ a_run_that_a_ping_declares_is_adopted_too(void **state)
 }
 
 static void
-a_ping_with_another_run_is_told_which_one_is_current(void **state)
+a_ping_with_another_run_is_told_that_it_was_superseded_and_ready_brings_the_current_one(void **state)
 {
     struct world *w = *state;
     struct peer p = peer_welcomed(w, "feed");
@@ -131,7 +131,37 @@ a_ping_with_another_run_is_told_which_one_is_current(void **state)
     assert_int_equal(said_count(w, p.conn, WIRE_PERMIT), 0);
     p.run[3] ^= 1;
     peer_ping(&p);
-    assert_memory_equal(said_last(w, p.conn, WIRE_PERMIT)->run, run, sizeof(run));
+    assert_int_equal(said_last(w, p.conn, WIRE_STOP)->reason, WIRE_R_SUPERSEDED);
+    peer_ready(&p);
+    assert_memory_equal(p.run, run, sizeof(run));
+}
+
+static void
+a_ping_without_the_run_that_is_under_way_is_told_of_it(void **state)
+{
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "feed");
+
+    peer_ready(&p);
+    world_forget(w);
+    p.has_run = false;
+    peer_ping(&p);
+    assert_memory_equal(said_last(w, p.conn, WIRE_PERMIT)->run, p.run, sizeof(p.run));
+}
+
+static void
+the_end_of_a_run_is_answered_when_it_is_on_the_disk_and_not_before(void **state)
+{
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "feed");
+
+    peer_ready(&p);
+    w->slow_disk = true;
+    peer_done(&p, p.run);
+    assert_int_equal(said_count(w, p.conn, WIRE_HOLD), 0);
+    assert_false(row_last(w, "feed")->has_run);
+    disk_answers(w, true);
+    assert_memory_equal(said_last(w, p.conn, WIRE_HOLD)->run, p.run, sizeof(p.run));
 }
 
 static void
@@ -141,9 +171,11 @@ a_new_program_has_no_run_yet(void **state)
     struct peer old = peer_welcomed(w, "feed"), new;
 
     peer_ready(&old);
+    assert_true(row_last(w, "feed")->has_run);
     new = peer_welcomed(w, "feed");
-    peer_done(&new, old.run);
-    assert_true(said_error(w, new.conn, WIRE_R_NO_RUN));
+    assert_false(row_last(w, "feed")->has_run);
+    assert_int_equal(row_last(w, "feed")->last_run_us, 0); /* the one before was lost, and did not happen */
+    assert_int_equal(said_count(w, new.conn, WIRE_PERMIT), 0);
 }
 
 /* --- draining --- */
@@ -304,7 +336,9 @@ main(void)
         TEST(the_end_of_a_run_that_is_not_the_current_one_ends_nothing),
         TEST(a_gateway_that_was_restarted_adopts_the_run_that_a_hello_declares),
         TEST(a_run_that_a_ping_declares_is_adopted_too),
-        TEST(a_ping_with_another_run_is_told_which_one_is_current),
+        TEST(a_ping_with_another_run_is_told_that_it_was_superseded_and_ready_brings_the_current_one),
+        TEST(a_ping_without_the_run_that_is_under_way_is_told_of_it),
+        TEST(the_end_of_a_run_is_answered_when_it_is_on_the_disk_and_not_before),
         TEST(a_new_program_has_no_run_yet),
         TEST(while_the_gateway_drains_there_is_no_permit_but_a_hold_that_says_why),
         TEST(while_the_gateway_drains_credit_that_is_out_may_be_used_and_is_answered_for),

@@ -59,6 +59,35 @@ note_posted(struct world *w, const struct core_effect *e)
 #define NOTE(list, n, ...) ((list)[(n)++ % (sizeof(list) / sizeof((list)[0]))] = (__VA_ARGS__))
 
 static void
+note_row(struct world *w, uint64_t ticket, const struct core_row *row)
+{
+    struct row r = {.ticket = ticket, .row = *row};
+
+    snprintf(r.id, sizeof(r.id), "%s", row->id);
+    r.row.id = NULL;
+    assert_true(w->n_rows - w->n_stored < sizeof(w->rows) / sizeof(w->rows[0]));
+    NOTE(w->rows, w->n_rows, r);
+}
+
+static void
+note_go(struct world *w, const struct core_effect *e)
+{
+    struct leave l = {.go = true, .ticket = e->u.go.ticket, .stored = e->u.go.stored, .has_row = e->u.go.row != NULL};
+
+    if (l.has_row)
+        l.row = *e->u.go.row;
+    NOTE(w->leaves, w->n_leaves, l);
+}
+
+static void
+note_fail(struct world *w, const struct core_effect *e)
+{
+    const struct leave l = {.ticket = e->u.fail.ticket, .reason = e->u.fail.reason, .seq = e->u.fail.seq};
+
+    NOTE(w->leaves, w->n_leaves, l);
+}
+
+static void
 note(void *ctx, const struct core_effect *e)
 {
     struct world *w = ctx;
@@ -90,14 +119,26 @@ note(void *ctx, const struct core_effect *e)
         snprintf(m.id, sizeof(m.id), "%s", e->u.mark.id);
         NOTE(w->marks, w->n_marks, m);
         break;
+    case CORE_STORE_ROW:
+        note_row(w, e->u.store.ticket, &e->u.store.row);
+        break;
+    case CORE_COMMIT_GO:
+        note_go(w, e);
+        break;
+    case CORE_COMMIT_FAIL:
+        note_fail(w, e);
+        break;
+    case CORE_CLEAR_STATE:
+    case CORE_JOURNAL:
+        break; /* the store's and the journal's alone */
     }
     w->in_core = true;
 }
 
 /* --- the world --- */
 
-void
-world_step(struct world *w, const struct core_event *e)
+static void
+step(struct world *w, const struct core_event *e)
 {
     const char *wrong;
 
@@ -107,6 +148,37 @@ world_step(struct world *w, const struct core_event *e)
     wrong = w->unchecked ? NULL : core_check(w->core);
     if (wrong != NULL)
         fail_msg("after an event of kind %d: %s", (int)e->kind, wrong);
+}
+
+void
+disk_answers(struct world *w, bool ok)
+{
+    while (w->n_stored < w->n_rows) {
+        const struct row *r = &w->rows[w->n_stored++ % (sizeof(w->rows) / sizeof(w->rows[0]))];
+        const struct core_event e = {.kind = CORE_STORED, .u.stored = {r->ticket, ok}};
+
+        step(w, &e);
+    }
+}
+
+void
+world_step(struct world *w, const struct core_event *e)
+{
+    step(w, e);
+    if (!w->slow_disk)
+        disk_answers(w, true);
+}
+
+struct core_row *
+row_last(struct world *w, const char *id)
+{
+    const uint32_t cap = sizeof(w->rows) / sizeof(w->rows[0]);
+
+    for (uint32_t i = 1; i <= w->n_rows && i <= cap; i++)
+        if (strcmp(w->rows[(w->n_rows - i) % cap].id, id) == 0)
+            return &w->rows[(w->n_rows - i) % cap].row;
+    fail_msg("no row of %s was to be stored", id);
+    return NULL;
 }
 
 void
@@ -462,8 +534,32 @@ peer_ready(struct peer *p)
 {
     struct wire_msg m = {.type = WIRE_READY, .want = p->want, .head = p->head};
 
-    m.has = 1ULL << WIRE_F_WANT | 1ULL << WIRE_F_HEAD;
+    m.has = 1ULL << WIRE_F_WANT | 1ULL << WIRE_F_HEAD | 1ULL << WIRE_F_SCHEDULE;
+    m.schedule = WIRE_S_CONTINUOUS;
     say(p, &m, 0);
+}
+
+void
+peer_commits(struct peer *p, uint64_t after, const uint8_t *run, uint64_t ticket)
+{
+    struct core_event e = {.kind = CORE_COMMIT};
+
+    e.u.commit.conn = p->conn;
+    e.u.commit.after = after;
+    e.u.commit.ticket = ticket;
+    e.u.commit.has_run = run != NULL;
+    if (run != NULL)
+        memcpy(e.u.commit.run, run, sizeof(e.u.commit.run));
+    world_step(p->w, &e);
+    world_turn(p->w);
+}
+
+void
+peer_sees(struct peer *p, uint64_t seen)
+{
+    p->seen = seen;
+    peer_ping(p);
+    world_turn(p->w);
 }
 
 void
@@ -583,6 +679,17 @@ said_error(const struct world *w, uint64_t conn, enum wire_reason code)
         if (w->said[i].conn == conn && w->said[i].m.type == WIRE_ERROR && w->said[i].m.code == code)
             return true;
     return false;
+}
+
+const struct leave *
+leave_last(const struct world *w, uint64_t ticket)
+{
+    const uint32_t cap = sizeof(w->leaves) / sizeof(w->leaves[0]);
+
+    for (uint32_t i = 1; i <= w->n_leaves && i <= cap; i++)
+        if (w->leaves[(w->n_leaves - i) % cap].ticket == ticket)
+            return &w->leaves[(w->n_leaves - i) % cap];
+    return NULL;
 }
 
 static bool

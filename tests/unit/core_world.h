@@ -46,6 +46,22 @@ struct mark {
     uint64_t epoch, answered;
 };
 
+/* A schedule that is to be stored. */
+struct row {
+    uint64_t        ticket;
+    char            id[65];
+    struct core_row row; /* its id is not lent any more */
+};
+
+/* What the core said of a state that waits. */
+struct leave {
+    bool            go, has_row;
+    uint64_t        ticket, stored;
+    struct core_row row;
+    enum wire_reason reason;
+    uint64_t        seq;
+};
+
 struct world {
     struct core_config cfg;
     struct core       *core;
@@ -68,6 +84,12 @@ struct world {
     uint32_t           n_cut, n_forgotten;
     struct mark        marks[256];
     uint32_t           n_marks;
+    struct row         rows[256];
+    uint32_t           n_rows;    /* all that were to be stored, */
+    uint32_t           n_stored;  /* and those that were answered for */
+    bool               slow_disk; /* rows are answered for when the test says so (disk_answers), and not at once */
+    struct leave       leaves[256];
+    uint32_t           n_leaves;
 };
 
 /* A connector as the test plays it.  Change what it believes and let it speak. */
@@ -101,6 +123,8 @@ void world_turn(struct world *w);
 void world_pass(struct world *w, int64_t us); /* time passes, then a turn */
 void world_configure(struct world *w, const struct core_connector *list, uint32_t n,
                      const struct core_connector *unknown);
+void disk_answers(struct world *w, bool ok); /* for all rows that were not answered for */
+struct core_row *row_last(struct world *w, const char *id); /* fails if there is none */
 void world_forget(struct world *w); /* what was said and done so far; what is posted stays posted */
 
 /* --- the broker --- */
@@ -120,7 +144,10 @@ void peer_reconnects(struct peer *p);                  /* another connection: no
 bool peer_hello(struct peer *p);                       /* the next attempt; was it welcomed? */
 void peer_ping(struct peer *p);
 void peer_asks(struct peer *p, uint64_t want, uint64_t head); /* a ping, and a turn */
-void peer_ready(struct peer *p);
+void peer_ready(struct peer *p);                       /* of a continuous schedule: it has no times */
+void peer_commits(struct peer *p, uint64_t after, const uint8_t *run, uint64_t ticket); /* run: NULL, or the one that
+                                                                                           ends well; and a turn */
+void peer_sees(struct peer *p, uint64_t seen);
 void peer_done(struct peer *p, const uint8_t run[WIRE_RUN_LEN]);
 void peer_says(struct peer *p, enum wire_type type);   /* bye, log, health, state */
 void peer_chunk(struct peer *p, uint64_t seq, uint64_t size, uint64_t off, uint64_t len);
@@ -134,6 +161,9 @@ bool said_nothing(const struct world *w, uint64_t conn);
 uint64_t said_ack(const struct world *w, uint64_t conn); /* the highest that was acked; 0: none */
 uint32_t said_nacks(const struct world *w, uint64_t conn);
 bool said_error(const struct world *w, uint64_t conn, enum wire_reason code);
+
+/* What was said last of the state with this ticket; NULL: nothing yet. */
+const struct leave *leave_last(const struct world *w, uint64_t ticket);
 
 bool was_cut(const struct world *w, uint64_t conn);
 bool was_forgotten(const struct world *w, uint64_t conn);

@@ -18,6 +18,7 @@
 #include "cisa-kev/sample.h"
 #include "cisa-kev/stix.h"
 #include "err.h"
+#include "kit/setup.h"
 #include "kit/stop.h"
 #include "sluice_double.h"
 
@@ -372,6 +373,123 @@ a_gateway_that_is_not_there_is_given_up_in_time(void **state)
     "{\"count\":1,\"vulnerabilities\":[{\"cveID\":" cve ",\"dateAdded\":" added ",\"vendorProject\":\"v\"," \
     "\"product\":\"p\",\"vulnerabilityName\":\"n\",\"shortDescription\":\"d\"" rest "}]}"
 
+/* --- by a schedule --- */
+
+static void
+stop_when_idle(const struct sluice_double *gw)
+{
+    (void)gw;
+    stop_set(1);
+}
+
+static const struct setup *
+every_two_days(void)
+{
+    static const struct setup setup = {.period = "P2D"};
+
+    return &setup;
+}
+
+static const struct setup *
+once_if_not_held(void)
+{
+    static const struct setup setup = {.period = "P0D", .schedule = {.run_and_terminate = 1}};
+
+    return &setup;
+}
+
+static void
+with_a_period_it_runs_at_each_permit_and_a_signal_between_two_is_a_good_end(void **state)
+{
+    struct world *w = *state;
+
+    feed_is_sample(w);
+    w->opt.setup = every_two_days();
+    w->opt.reset_state = true;
+    w->gw.permits = 3;
+    w->gw.on_idle = stop_when_idle;
+    assert_int_equal(run(w), EXITS_OK);
+    assert_string_equal(w->gw.period, "P2D");
+    assert_int_equal(w->gw.opens, 1);
+    assert_int_equal(w->gw.runs, 3);
+    assert_int_equal(w->gw.ends, 3);
+    assert_int_equal(w->gw.ends_with_state, 1); /* then there is nothing new to remember, and the reset is done */
+    assert_int_equal(w->gw.n_bundles, 12);
+    assert_non_null(strstr(w->out, "pushed=12"));
+    assert_non_null(strstr(w->out, "pushed=0 acked=0")); /* each summary is of its own run */
+}
+
+static void
+a_run_that_fails_ends_as_failed_and_the_next_one_is_awaited(void **state)
+{
+    struct world *w = *state;
+
+    feed_is_sample(w);
+    w->opt.setup = every_two_days();
+    w->gw.permits = 2;
+    w->gw.refuse_from = w->gw.refuse_to = 3;
+    w->gw.on_idle = stop_when_idle;
+    assert_int_equal(run(w), EXITS_OK);
+    assert_int_equal(w->gw.runs, 2);
+    assert_int_equal(w->gw.n_bundles, 24); /* what was refused is sent again, with all of its run */
+    assert_int_equal(w->gw.ends_with_state, 1);
+    assert_int_equal(w->gw.outcome, SLUICE_RUN_OK);
+}
+
+static void
+run_and_terminate_runs_once_or_is_held_with_status_75(void **state)
+{
+    struct world *w = *state;
+
+    feed_is_sample(w);
+    w->opt.setup = once_if_not_held();
+    w->gw.held = true;
+    assert_int_equal(run(w), 75);
+    assert_int_equal(w->gw.runs, 0);
+    assert_non_null(strstr(w->said, "held by queue"));
+    w->gw.permits = 2;
+    assert_int_equal(run(w), EXITS_OK);
+    assert_int_equal(w->gw.runs, 1);
+    assert_int_equal(w->gw.ends_with_state, 1);
+}
+
+static void
+a_run_that_was_put_away_leaves_the_state(void **state)
+{
+    struct world *w = *state;
+
+    feed_is_sample(w);
+    w->opt.setup = once_if_not_held();
+    w->gw.permits = 1;
+    w->gw.superseded = true;
+    assert_int_equal(run(w), EXITS_REPLACED);
+    assert_int_equal(w->gw.state_sets, 0);
+    assert_non_null(strstr(w->said, "another run is current"));
+}
+
+static void
+stop_in_a_run(const struct sluice_double *gw)
+{
+    if (gw->n_bundles == 5)
+        stop_set(1);
+}
+
+static void
+a_signal_in_a_run_ends_it_as_stopped(void **state)
+{
+    struct world *w = *state;
+
+    feed_is_sample(w);
+    w->opt.setup = every_two_days();
+    w->gw.permits = 2;
+    w->gw.on_push = stop_in_a_run;
+    assert_int_equal(run(w), EXITS_LATER);
+    assert_int_equal(w->gw.runs, 1);
+    assert_int_equal(w->gw.ends, 1);
+    assert_int_equal(w->gw.outcome, SLUICE_RUN_STOP);
+    assert_int_equal(w->gw.state_sets, 0);
+}
+
 static void
 a_malformed_feed_is_refused_with_its_place(void **state)
 {
@@ -503,6 +621,11 @@ main(void)
         WITH_WORLD(a_feed_that_is_no_regular_file_is_refused_in_words_and_not_waited_for),
         WITH_WORLD(a_stop_leaves_the_state_and_asks_to_run_again),
         WITH_WORLD(a_gateway_that_is_not_there_is_given_up_in_time),
+        WITH_WORLD(with_a_period_it_runs_at_each_permit_and_a_signal_between_two_is_a_good_end),
+        WITH_WORLD(a_run_that_fails_ends_as_failed_and_the_next_one_is_awaited),
+        WITH_WORLD(run_and_terminate_runs_once_or_is_held_with_status_75),
+        WITH_WORLD(a_run_that_was_put_away_leaves_the_state),
+        WITH_WORLD(a_signal_in_a_run_ends_it_as_stopped),
         WITH_WORLD(a_malformed_feed_is_refused_with_its_place),
         WITH_WORLD(a_file_that_is_not_there_is_an_unavailable_feed),
         WITH_WORLD(the_real_catalogue_maps_whole),

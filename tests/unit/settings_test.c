@@ -270,6 +270,23 @@ the_default_of_max_bundle_follows_the_limit(void **state)
 }
 
 static void
+the_socket_of_operators_lies_beside_the_state_unless_it_is_named(void **state)
+{
+    struct world *w = *state;
+    char text[256], folder[120];
+
+    assert_string_equal(load(w, "state = { dir = \"/srv/sluice\"; };")->operators.socket, "/srv/sluice/operators.sock");
+    assert_string_equal(load(w, "operators = { socket = \"/run/ops\"; };")->operators.socket, "/run/ops");
+    memset(folder, 'x', sizeof(folder));
+    folder[0] = '/';
+    folder[sizeof(folder) - 1] = '\0';
+    snprintf(text, sizeof(text), "state = { dir = \"%s\"; };", folder);
+    refused(w, text, "at most 107: write operators = { socket = ");
+    snprintf(text, sizeof(text), "operators = { socket = \"%s\"; };", folder);
+    refused(w, text, "operators.socket: the path of operators.sock has 119 bytes");
+}
+
+static void
 files_are_included_from_the_folder_of_the_file_wherever_the_process_is(void **state)
 {
     struct world *w = *state;
@@ -795,6 +812,7 @@ main(void)
         TEST(the_environment_goes_before_the_file),
         TEST(localhost_becomes_an_address_that_can_be_bound),
         TEST(the_default_of_max_bundle_follows_the_limit),
+        TEST(the_socket_of_operators_lies_beside_the_state_unless_it_is_named),
         TEST(files_are_included_from_the_folder_of_the_file_wherever_the_process_is),
         TEST(a_byte_order_mark_is_named),
         TEST(ten_thousand_connectors_are_taken_and_one_more_is_not),

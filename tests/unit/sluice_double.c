@@ -11,7 +11,7 @@ struct sluice {
     char     id[80];
     uint64_t accepted, bytes, acked, nacked, left, left_bytes;
     size_t   told;     /* bundles of the double that this handle looked at for verdicts */
-    bool     flushed;
+    bool     flushed, in_run;
 };
 
 static struct sluice_double *d; /* sluice.h has no argument for it: see the header */
@@ -184,6 +184,70 @@ sluice_state_set(struct sluice *s, const void *bytes, size_t len, uint64_t versi
     d->state_version++;
     d->state_sets++;
     return SLUICE_OK;
+}
+
+int
+sluice_state_commit(struct sluice *s, const void *bytes, size_t len, uint64_t version, uint64_t *ret_version,
+                    int timeout_ms, struct sluice_error *err)
+{
+    return sluice_state_set(s, bytes, len, version, ret_version, timeout_ms, err);
+}
+
+int
+sluice_ready(struct sluice *s, const char *period, const struct sluice_schedule_options *opt, struct sluice_error *err)
+{
+    (void)s, (void)err;
+    snprintf(d->period, sizeof(d->period), "%s", period);
+    d->terminate = opt->run_and_terminate != 0;
+    return SLUICE_OK;
+}
+
+int
+sluice_permit_next(struct sluice *s, struct sluice_run *ret, int timeout_ms, struct sluice_error *err)
+{
+    (void)timeout_ms;
+    if (d->permits > 0) {
+        d->permits--;
+        d->runs++;
+        s->in_run = true;
+        memset(ret, 0, sizeof(*ret));
+        return SLUICE_OK;
+    }
+    if (d->held)
+        return fail(err, SLUICE_EHELD, "held by queue");
+    if (d->on_idle != NULL)
+        d->on_idle(d);
+    return fail(err, SLUICE_EAGAIN, "not due");
+}
+
+int
+sluice_done(struct sluice *s, enum sluice_outcome outcome, const char *text, struct sluice_error *err)
+{
+    (void)text;
+    if (!s->in_run)
+        return fail(err, SLUICE_ENORUN, "no run is under way");
+    s->in_run = false;
+    d->ends++;
+    d->outcome = (int)outcome;
+    return SLUICE_OK;
+}
+
+int
+sluice_done_with_state(struct sluice *s, enum sluice_outcome outcome, const void *bytes, size_t len, uint64_t version,
+                       uint64_t *ret_version, int timeout_ms, struct sluice_error *err)
+{
+    int rc;
+
+    if (d->superseded) {
+        s->in_run = false;
+        return fail(err, SLUICE_ENORUN, "another run is current");
+    }
+    rc = sluice_state_set(s, bytes, len, version, ret_version, timeout_ms, err);
+    if (rc == SLUICE_OK) {
+        d->ends_with_state++;
+        rc = sluice_done(s, outcome, NULL, err);
+    }
+    return rc;
 }
 
 void

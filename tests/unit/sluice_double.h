@@ -27,6 +27,10 @@ struct sluice_double {
     uint64_t max_bundle;
     bool     state_stale;     /* the next set is refused */
     int      busy;            /* so many pushes find no room first */
+    int      permits;         /* so many permits, one after the other */
+    bool     held;            /* then: Run & Terminate is held */
+    bool     superseded;      /* the state of a run comes too late */
+    void   (*on_idle)(const struct sluice_double *d); /* no permit is left; NULL: nothing */
     void   (*on_push)(const struct sluice_double *d); /* after each; NULL: nothing */
     /* recorded */
     struct double_bundle *bundle;
@@ -36,6 +40,11 @@ struct sluice_double {
     uint64_t state_version;
     int      state_sets, opens;
     bool     flushed_before_set; /* at every set, all was answered and flush had said so */
+    char     period[32];         /* as sluice_ready was told; "": it was not called */
+    bool     terminate;
+    int      runs, ends;         /* permits taken, ends told */
+    int      outcome;            /* of the last end */
+    int      ends_with_state;
 };
 
 /* The double that every call meets, or NULL; the test owns it. */

@@ -1,11 +1,13 @@
-/* states_test.c - `state` messages: put together for the store, and its answers cut into chunks. */
+/* states_test.c - the shell's side of `state` messages: what waits for the core, and what is said when. */
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -14,479 +16,315 @@
 #include "states.h"
 #include "store/state.h"
 
-enum { CONN = 7, ASKED_MAX = 2048, SAID_MAX = 2048, BIG = 150000 };
-
-/* --- a store that writes down what it is asked, in place of store/state.c --- */
-
-struct asked {
-    bool     set;
-    char     connector[65];
-    void    *bytes;
-    size_t   len;
-    uint64_t version, ticket;
-};
-
-struct state {
-    struct asked asked[ASKED_MAX];
-    size_t       n;
-    bool         full; /* it has no memory for more */
-};
-
-int
-state_get(struct state *st, const char *connector, uint64_t ticket, struct err *err)
-{
-    struct asked *a = &st->asked[st->n];
-
-    if (st->full)
-        return err_set(err, ERR_NOMEM, 0, "state");
-    st->n++;
-    a->ticket = ticket;
-    strncpy(a->connector, connector, sizeof(a->connector) - 1);
-    return 0;
-}
-
-int
-state_set(struct state *st, const char *connector, void **bytes, size_t len, uint64_t version, uint64_t ticket,
-          struct err *err)
-{
-    struct asked *a = &st->asked[st->n];
-
-    if (st->full)
-        return err_set(err, ERR_NOMEM, 0, "state");
-    st->n++;
-    *a = (struct asked){.set = true, .bytes = *bytes, .len = len, .version = version, .ticket = ticket};
-    strncpy(a->connector, connector, sizeof(a->connector) - 1);
-    *bytes = NULL;
-    return 0;
-}
-
-/* --- the world --- */
-
-struct said {
-    uint64_t        conn;
-    struct wire_msg m;
-    char           *body;
-    size_t          len;
-};
+enum { SAID_MAX = 64, CONN = 7 };
 
 struct world {
-    struct state    store;
-    struct states  *states;
-    struct mailbox *answers;
-    struct said     said[SAID_MAX];
-    size_t          n_said;
-    char            bytes[WIRE_STATE_MAX + 1];
+    char              dir[64];
+    struct mailbox   *answers;
+    struct state     *store;
+    struct states    *states;
+    struct wire_msg   said[SAID_MAX]; /* without texts */
+    uint64_t          to[SAID_MAX];
+    int               n_said;
+    struct core_event stepped[SAID_MAX];
+    int               n_stepped;
+    int               said_at_step;   /* what was said when the last step came */
+    struct err        err;
 };
 
 static void
-note(void *ctx, uint64_t conn, const struct wire_msg *m, const void *body, size_t len)
+note_said(void *ctx, uint64_t conn, const struct wire_msg *m, const void *body, size_t len)
 {
-    struct world *w = ctx;
     unsigned char frame[WIRE_HEADER_MAX];
+    struct world *w = ctx;
 
+    (void)body;
+    (void)len;
     assert_true(w->n_said < SAID_MAX);
-    assert_true(wire_encode(m, frame, sizeof(frame)) > 0);
-    assert_true(wire_has_body(m) == (body != NULL));
-    w->said[w->n_said] = (struct said){conn, *m, NULL, len};
-    if (body != NULL) {
-        w->said[w->n_said].body = malloc(len);
-        assert_non_null(w->said[w->n_said].body);
-        memcpy(w->said[w->n_said].body, body, len);
-    }
-    w->n_said++;
+    assert_int_not_equal(conn, 0);
+    assert_int_not_equal(wire_encode(m, frame, sizeof(frame)), 0);
+    w->to[w->n_said] = conn;
+    w->said[w->n_said++] = *m;
 }
 
 static void
-forget(struct world *w)
+note_step(void *ctx, const struct core_event *e)
 {
-    for (size_t i = 0; i < w->n_said; i++)
-        free(w->said[i].body);
-    w->n_said = 0;
+    struct world *w = ctx;
+
+    assert_true(w->n_stepped < SAID_MAX);
+    w->stepped[w->n_stepped++] = *e;
+    w->said_at_step = w->n_said;
 }
 
 static int
-setup(void **state)
+world_up(void **state)
 {
     struct world *w = calloc(1, sizeof(*w));
-    const struct states_reply reply = {note, w};
-    struct err err;
+    const struct states_hands hands = {note_said, note_step, w};
 
+    *state = w;
     if (w == NULL)
         return -1;
-    w->answers = mailbox_new(sizeof(struct state_answer), &err);
-    w->states = states_new(&w->store, &reply, &err);
-    for (size_t i = 0; i < sizeof(w->bytes); i++)
-        w->bytes[i] = (char)(i * 31 + i / 997);
-    *state = w;
-    return w->answers == NULL || w->states == NULL ? -1 : 0;
+    strcpy(w->dir, "/tmp/sluice-states-XXXXXX");
+    if (mkdtemp(w->dir) == NULL || (w->answers = mailbox_new(sizeof(struct state_answer), NULL)) == NULL)
+        return -1;
+    w->store = state_open(w->dir, w->answers, NULL, &w->err);
+    w->states = w->store == NULL ? NULL : states_new(w->store, &hands, &w->err);
+    return w->states == NULL ? -1 : 0;
 }
 
 static int
-teardown(void **state)
+world_down(void **state)
 {
+    static const char *const names[] = {"state.db", "state.db-wal", "sluice.lock"};
     struct world *w = *state;
+    char path[128];
 
+    state_close(w->store);
     states_free(w->states);
     mailbox_free(w->answers);
-    for (size_t i = 0; i < w->store.n; i++)
-        free(w->store.asked[i].bytes);
-    forget(w);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", w->dir, names[i]);
+        unlink(path);
+    }
+    rmdir(w->dir);
     free(w);
     return 0;
 }
 
+/* Wait for n answers of the store and hand them on. */
 static void
-get(struct world *w, uint64_t conn)
+answers(struct world *w, size_t n)
 {
-    const struct wire_msg m = {.type = WIRE_STATE, .has = 1ULL << WIRE_F_OP, .op = WIRE_OP_GET};
+    while (n > 0) {
+        struct pollfd fd = {.fd = mailbox_fd(w->answers), .events = POLLIN};
+        const struct state_answer *a;
+        void *taken;
+        size_t got;
 
-    states_message(w->states, conn, "feed", &m, NULL, 0);
-}
-
-static void
-chunk(struct world *w, uint64_t conn, uint64_t version, uint64_t size, uint64_t off, size_t len)
-{
-    const struct wire_msg m = {.type = WIRE_STATE, .op = WIRE_OP_SET, .version = version, .size = size, .off = off};
-
-    states_message(w->states, conn, "feed", &m, len == 0 ? NULL : w->bytes + off, len);
-}
-
-static void
-set(struct world *w, uint64_t conn, uint64_t version, uint64_t size)
-{
-    uint64_t off = 0;
-
-    do {
-        const size_t n = size - off < WIRE_CHUNK_MAX ? (size_t)(size - off) : WIRE_CHUNK_MAX;
-
-        chunk(w, conn, version, size, off, n);
-        off += n;
-    } while (off < size);
-}
-
-/* The store answers the n-th thing that it was asked, with len bytes. */
-static void
-answer(struct world *w, size_t n, enum state_answer_kind kind, uint64_t version, size_t len)
-{
-    struct state_answer a = {.kind = kind, .ticket = w->store.asked[n].ticket, .version = version, .len = len};
-
-    if (len > 0) {
-        a.bytes = malloc(len);
-        assert_non_null(a.bytes);
-        memcpy(a.bytes, w->bytes, len);
+        assert_int_equal(poll(&fd, 1, 10000), 1);
+        got = mailbox_take(w->answers, &taken);
+        a = taken;
+        for (size_t i = 0; i < got; i++) {
+            states_answer(w->states, &a[i]);
+            free(a[i].bytes);
+            free(a[i].text);
+        }
+        n -= got;
     }
-    a.text = strdup("words of the store");
-    assert_int_equal(mailbox_post(w->answers, &a, 1, NULL), 0);
-    states_answers(w->states, w->answers);
 }
 
-static const struct said *
-only(const struct world *w, uint64_t conn)
+static struct wire_msg
+set_of(uint64_t version, uint64_t size, uint64_t after)
 {
-    assert_int_equal(w->n_said, 1);
-    assert_int_equal(w->said[0].conn, conn);
-    return &w->said[0];
+    struct wire_msg m = {.type = WIRE_STATE, .op = WIRE_OP_SET, .version = version, .size = size, .after = after};
+
+    m.has = 1ULL << WIRE_F_OP | 1ULL << WIRE_F_VERSION | 1ULL << WIRE_F_SIZE | 1ULL << WIRE_F_OFF;
+    if (after > 0)
+        m.has |= 1ULL << WIRE_F_AFTER;
+    return m;
 }
 
 static void
-assert_error(struct world *w, uint64_t conn, enum wire_reason code)
+say(struct world *w, uint64_t conn, const struct wire_msg *m, const char *body)
 {
-    assert_int_equal(only(w, conn)->m.type, WIRE_ERROR);
-    assert_int_equal(w->said[0].m.code, code);
-    assert_false(w->said[0].m.fatal);
-    forget(w);
+    states_message(w->states, conn, "kev", m, body, strlen(body));
 }
 
-/* --- get --- */
+/* The last thing that was said is this error; it is the n-th. */
+static void
+assert_error(const struct world *w, int n, enum wire_reason code)
+{
+    assert_int_equal(w->n_said, n);
+    assert_int_equal(w->said[n - 1].type, WIRE_ERROR);
+    assert_int_equal(w->said[n - 1].code, code);
+}
 
 static void
-a_state_is_read_from_the_store_and_sent_in_chunks(void **state)
+assert_saved(const struct world *w, int n, uint64_t version)
+{
+    assert_int_equal(w->n_said, n);
+    assert_int_equal(w->said[n - 1].type, WIRE_STATE);
+    assert_int_equal(w->said[n - 1].op, WIRE_OP_SAVED);
+    assert_int_equal(w->said[n - 1].version, version);
+}
+
+static void
+a_state_that_waits_for_nothing_needs_no_leave(void **state)
 {
     struct world *w = *state;
-    uint64_t off = 0;
+    const struct wire_msg m = set_of(0, 3, 0);
 
-    get(w, CONN);
-    assert_int_equal(w->store.n, 1);
-    assert_string_equal(w->store.asked[0].connector, "feed");
+    say(w, CONN, &m, "one");
+    answers(w, 1);
+    assert_saved(w, 1, 1);
+    assert_int_equal(w->n_stepped, 0);
+}
+
+static void
+a_state_after_bundles_is_stored_with_leave_and_said_before_the_core_hears(void **state)
+{
+    struct world *w = *state;
+    const struct wire_msg m = set_of(0, 3, 5);
+    const struct state_row row = {.connector = "kev", .has_ended = true};
+
+    say(w, CONN, &m, "one");
+    assert_int_equal(w->n_stepped, 1);
+    assert_int_equal(w->stepped[0].kind, CORE_COMMIT);
+    assert_int_equal(w->stepped[0].u.commit.conn, CONN);
+    assert_int_equal(w->stepped[0].u.commit.after, 5);
+    assert_false(w->stepped[0].u.commit.has_run);
+    states_go(w->states, w->stepped[0].u.commit.ticket, 99, &row);
     assert_int_equal(w->n_said, 0);
-    answer(w, 0, STATE_GOT, 4, BIG);
+    answers(w, 1);
+    assert_saved(w, 1, 1);
+    assert_int_equal(w->n_stepped, 2);
+    assert_int_equal(w->stepped[1].kind, CORE_COMMITTED);
+    assert_int_equal(w->stepped[1].u.stored.ticket, 99);
+    assert_true(w->stepped[1].u.stored.ok);
+    assert_int_equal(w->said_at_step, 1);
+}
+
+static void
+a_state_in_chunks_that_ends_a_run_comes_with_the_run(void **state)
+{
+    struct world *w = *state;
+    struct wire_msg m = set_of(0, 6, 0);
+
+    m.has |= 1ULL << WIRE_F_RUN | 1ULL << WIRE_F_OUTCOME;
+    m.run[0] = 0xAB;
+    m.outcome = WIRE_OUT_FAILED;
+    say(w, CONN, &m, "one");
+    assert_int_equal(w->n_stepped, 0);
+    m.off = 3;
+    say(w, CONN, &m, "two");
+    assert_int_equal(w->n_stepped, 1);
+    assert_true(w->stepped[0].u.commit.has_run);
+    assert_int_equal(w->stepped[0].u.commit.run[0], 0xAB);
+    assert_int_equal(w->stepped[0].u.commit.outcome, WIRE_OUT_FAILED);
+    assert_int_equal(w->stepped[0].u.commit.after, 0);
+}
+
+static void
+chunks_that_say_different_things_do_not_add_up(void **state)
+{
+    struct world *w = *state;
+    struct wire_msg m = set_of(0, 6, 5);
+
+    say(w, CONN, &m, "one");
+    m.off = 3;
+    m.after = 4;
+    say(w, CONN, &m, "two");
+    assert_error(w, 1, WIRE_R_STATE_SIZE);
+    assert_int_equal(w->n_stepped, 0);
+}
+
+static void
+a_stale_state_is_told_and_the_core_hears_that_nothing_was_stored(void **state)
+{
+    struct world *w = *state;
+    const struct wire_msg m = set_of(3, 3, 5);
+
+    say(w, CONN, &m, "one");
+    states_go(w->states, w->stepped[0].u.commit.ticket, 99, NULL);
+    answers(w, 1);
+    assert_error(w, 1, WIRE_R_STATE_STALE);
+    assert_int_equal(w->stepped[1].kind, CORE_COMMITTED);
+    assert_false(w->stepped[1].u.stored.ok);
+}
+
+static void
+why_a_state_gets_no_leave_is_said_and_its_place_is_free_again(void **state)
+{
+    static const enum wire_reason reasons[] = {WIRE_R_UNDELIVERED, WIRE_R_NO_RUN, WIRE_R_BUSY};
+    struct world *w = *state;
+    const struct wire_msg m = set_of(0, 3, 5);
+
+    for (int i = 0; i < 3; i++) {
+        say(w, CONN, &m, "one");
+        assert_int_equal(w->stepped[i].u.commit.ticket, 0);
+        states_fail(w->states, 0, reasons[i], 4);
+        assert_error(w, i + 1, reasons[i]);
+    }
+    assert_int_equal(w->said[0].seq, 4);
+    say(w, CONN, &m, "one");
+    states_fail(w->states, 0, WIRE_R_NONE, 0); /* forgotten: nothing is said */
     assert_int_equal(w->n_said, 3);
-    for (size_t i = 0; i < 3; i++) {
-        const struct said *s = &w->said[i];
-
-        assert_int_equal(s->conn, CONN);
-        assert_int_equal(s->m.op, WIRE_OP_IS);
-        assert_int_equal(s->m.version, 4);
-        assert_int_equal(s->m.size, BIG);
-        assert_int_equal(s->m.off, off);
-        assert_int_equal(s->len, i < 2 ? WIRE_CHUNK_MAX : BIG - 2 * WIRE_CHUNK_MAX);
-        assert_memory_equal(s->body, w->bytes + off, s->len);
-        off += s->len;
-    }
 }
 
 static void
-a_state_that_was_never_set_is_one_message_without_bytes(void **state)
+what_was_stored_for_a_connection_that_is_gone_is_told_to_the_core_alone(void **state)
 {
     struct world *w = *state;
+    const struct wire_msg m = set_of(0, 3, 5);
 
-    get(w, CONN);
-    answer(w, 0, STATE_GOT, 0, 0);
-    assert_int_equal(only(w, CONN)->m.op, WIRE_OP_IS);
-    assert_int_equal(w->said[0].m.version, 0);
-    assert_int_equal(w->said[0].m.size, 0);
-    assert_null(w->said[0].body);
-}
-
-static void
-each_answer_goes_to_who_asked(void **state)
-{
-    struct world *w = *state;
-
-    get(w, 100);
-    get(w, 200);
-    answer(w, 1, STATE_GOT, 2, 10);
-    assert_int_equal(only(w, 200)->m.version, 2);
-    forget(w);
-    answer(w, 0, STATE_GOT, 1, 10);
-    assert_int_equal(only(w, 100)->m.version, 1);
-}
-
-/* --- set --- */
-
-static void
-a_state_in_chunks_reaches_the_store_whole(void **state)
-{
-    struct world *w = *state;
-
-    set(w, CONN, 3, BIG);
-    assert_int_equal(w->store.n, 1);
-    assert_true(w->store.asked[0].set);
-    assert_string_equal(w->store.asked[0].connector, "feed");
-    assert_int_equal(w->store.asked[0].version, 3);
-    assert_int_equal(w->store.asked[0].len, BIG);
-    assert_memory_equal(w->store.asked[0].bytes, w->bytes, BIG);
-    assert_int_equal(w->n_said, 0); /* not before it is on the disk */
-    answer(w, 0, STATE_SAVED, 4, 0);
-    assert_int_equal(only(w, CONN)->m.op, WIRE_OP_SAVED);
-    assert_int_equal(w->said[0].m.version, 4);
-}
-
-static void
-the_largest_state_and_the_empty_one_are_taken(void **state)
-{
-    struct world *w = *state;
-
-    set(w, CONN, 0, WIRE_STATE_MAX);
-    set(w, CONN, 0, 0);
-    assert_int_equal(w->store.n, 2);
-    assert_int_equal(w->store.asked[0].len, WIRE_STATE_MAX);
-    assert_memory_equal(w->store.asked[0].bytes, w->bytes, WIRE_STATE_MAX);
-    assert_int_equal(w->store.asked[1].len, 0);
-}
-
-static void
-a_state_that_is_too_large_is_refused(void **state)
-{
-    struct world *w = *state;
-
-    chunk(w, CONN, 0, WIRE_STATE_MAX + 1, 0, WIRE_CHUNK_MAX);
-    assert_error(w, CONN, WIRE_R_STATE_SIZE);
-    chunk(w, CONN, 0, WIRE_NUMBER_MAX, 0, WIRE_CHUNK_MAX);
-    assert_error(w, CONN, WIRE_R_STATE_SIZE);
-    assert_int_equal(w->store.n, 0);
-}
-
-static void
-a_stale_version_is_told_with_the_current_one(void **state)
-{
-    struct world *w = *state;
-
-    set(w, CONN, 3, 10);
-    answer(w, 0, STATE_STALE, 9, 0);
-    assert_int_equal(only(w, CONN)->m.version, 9);
-    assert_error(w, CONN, WIRE_R_STATE_STALE);
-}
-
-static void
-a_failing_disk_is_told_as_try_again(void **state)
-{
-    struct world *w = *state;
-
-    set(w, CONN, 3, 10);
-    answer(w, 0, STATE_FAILED, 0, 0);
-    assert_error(w, CONN, WIRE_R_BUSY);
-}
-
-/* Each of these comes after the first 64 KiB of a state of 150,000 bytes. */
-static void
-chunks_that_do_not_add_up_are_refused_once_and_another_attempt_is_taken(void **state)
-{
-    static const struct {
-        uint64_t size, off;
-        size_t   len;
-    } wrong[] = {
-        {BIG, 2 * WIRE_CHUNK_MAX, 100},                  /* one left out */
-        {BIG, WIRE_CHUNK_MAX - 1, 100},                  /* again what is here */
-        {BIG + 1, WIRE_CHUNK_MAX, 100},                  /* another size */
-        {BIG, WIRE_CHUNK_MAX, BIG - WIRE_CHUNK_MAX + 1}, /* more than there should be */
-        {BIG, WIRE_CHUNK_MAX, 0},                        /* nothing */
-    };
-    struct world *w = *state;
-
-    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-        chunk(w, CONN, 0, BIG, 0, WIRE_CHUNK_MAX);
-        chunk(w, CONN, 0, wrong[i].size, wrong[i].off, wrong[i].len);
-        assert_error(w, CONN, WIRE_R_STATE_SIZE);
-        chunk(w, CONN, 0, BIG, WIRE_CHUNK_MAX, WIRE_CHUNK_MAX); /* the rest of it is dropped in silence */
-        chunk(w, CONN, 0, BIG, 2 * WIRE_CHUNK_MAX, BIG - 2 * WIRE_CHUNK_MAX);
-        assert_int_equal(w->n_said, 0);
-        assert_int_equal(w->store.n, i);
-        set(w, CONN, 0, BIG);
-        assert_int_equal(w->store.n, i + 1);
-        assert_memory_equal(w->store.asked[i].bytes, w->bytes, BIG);
-    }
-}
-
-static void
-a_state_that_is_begun_again_replaces_the_half_that_was_here(void **state)
-{
-    struct world *w = *state;
-
-    chunk(w, CONN, 1, BIG, 0, WIRE_CHUNK_MAX);
-    chunk(w, CONN, 2, 10, 0, 10);
-    assert_int_equal(w->store.n, 1);
-    assert_int_equal(w->store.asked[0].version, 2);
-    assert_int_equal(w->store.asked[0].len, 10);
-    assert_int_equal(w->n_said, 0);
-}
-
-static void
-two_connectors_do_not_mix_their_chunks(void **state)
-{
-    struct world *w = *state;
-
-    chunk(w, 1, 5, BIG, 0, WIRE_CHUNK_MAX);
-    chunk(w, 2, 6, 20, 0, 10);
-    chunk(w, 2, 6, 20, 10, 10);
-    assert_int_equal(w->store.n, 1);
-    assert_int_equal(w->store.asked[0].version, 6);
-    assert_memory_equal(w->store.asked[0].bytes, w->bytes, 20);
-    chunk(w, 1, 5, BIG, WIRE_CHUNK_MAX, WIRE_CHUNK_MAX);
-    chunk(w, 1, 5, BIG, 2 * WIRE_CHUNK_MAX, BIG - 2 * WIRE_CHUNK_MAX);
-    assert_memory_equal(w->store.asked[1].bytes, w->bytes, BIG);
-}
-
-/* --- bounds --- */
-
-static void
-so_many_states_are_put_together_at_once_and_no_more(void **state)
-{
-    struct world *w = *state;
-
-    for (uint64_t conn = 1; conn <= STATES_UPLOADS_MAX; conn++)
-        chunk(w, conn, 0, BIG, 0, WIRE_CHUNK_MAX);
-    assert_int_equal(w->n_said, 0);
-    chunk(w, 99, 0, BIG, 0, WIRE_CHUNK_MAX);
-    assert_error(w, 99, WIRE_R_BUSY);
-    chunk(w, 99, 0, BIG, WIRE_CHUNK_MAX, WIRE_CHUNK_MAX);
-    assert_int_equal(w->n_said, 0);
-    states_gone(w->states, 5);
-    set(w, 99, 0, BIG);
-    assert_int_equal(w->store.n, 1);
-    assert_int_equal(w->n_said, 0);
-}
-
-static void
-so_many_wait_for_the_store_and_no_more(void **state)
-{
-    struct world *w = *state;
-
-    for (uint64_t conn = 1; conn <= STATES_ASKED_MAX; conn++)
-        get(w, conn);
-    assert_int_equal(w->n_said, 0);
-    get(w, 5000);
-    assert_error(w, 5000, WIRE_R_BUSY);
-    set(w, 5001, 0, 10);
-    assert_error(w, 5001, WIRE_R_BUSY);
-    assert_int_equal(w->store.n, STATES_ASKED_MAX);
-    answer(w, 17, STATE_GOT, 0, 0);
-    forget(w);
-    get(w, 5000);
-    assert_int_equal(w->n_said, 0);
-    assert_int_equal(w->store.n, STATES_ASKED_MAX + 1);
-}
-
-static void
-a_store_without_memory_is_told_as_try_again_and_keeps_no_place(void **state)
-{
-    struct world *w = *state;
-
-    w->store.full = true;
-    for (int i = 0; i <= STATES_ASKED_MAX; i++) {
-        get(w, CONN);
-        assert_error(w, CONN, WIRE_R_BUSY);
-        set(w, CONN, 0, 10);
-        assert_error(w, CONN, WIRE_R_BUSY);
-    }
-    w->store.full = false;
-    get(w, CONN);
-    set(w, CONN, 0, 10);
-    assert_int_equal(w->store.n, 2);
-}
-
-static void
-the_half_of_who_is_gone_is_dropped(void **state)
-{
-    struct world *w = *state;
-
-    chunk(w, CONN, 0, BIG, 0, WIRE_CHUNK_MAX);
+    say(w, CONN, &m, "one");
+    states_go(w->states, w->stepped[0].u.commit.ticket, 99, NULL);
     states_gone(w->states, CONN);
-    states_gone(w->states, CONN);
-    chunk(w, CONN, 0, BIG, WIRE_CHUNK_MAX, WIRE_CHUNK_MAX);
-    chunk(w, CONN, 0, BIG, 2 * WIRE_CHUNK_MAX, BIG - 2 * WIRE_CHUNK_MAX);
-    assert_int_equal(w->store.n, 0);
+    answers(w, 1);
     assert_int_equal(w->n_said, 0);
+    assert_true(w->stepped[1].u.stored.ok);
 }
 
 static void
-an_answer_that_nobody_waits_for_is_dropped(void **state)
+states_that_wait_are_bounded_in_bytes(void **state)
 {
+    enum { FIT = STATES_WAITING_BYTES / WIRE_STATE_MAX };
     struct world *w = *state;
+    struct wire_msg m = set_of(0, WIRE_STATE_MAX, 5);
+    char *chunk = calloc(1, WIRE_CHUNK_MAX + 1);
 
-    get(w, CONN);
-    answer(w, 0, STATE_GOT, 1, 10);
-    forget(w);
-    answer(w, 0, STATE_GOT, 1, 10);
-    w->store.asked[0].ticket = STATES_ASKED_MAX;
-    answer(w, 0, STATE_GOT, 1, 10);
-    w->store.asked[0].ticket = UINT64_MAX;
-    answer(w, 0, STATE_GOT, 1, 10);
-    assert_int_equal(w->n_said, 0);
+    assert_non_null(chunk);
+    memset(chunk, 'x', WIRE_CHUNK_MAX);
+    for (int i = 0; i <= FIT; i++)
+        for (m.off = 0; m.off < m.size; m.off += WIRE_CHUNK_MAX)
+            say(w, CONN + (uint64_t)i, &m, chunk);
+    free(chunk);
+    assert_int_equal(w->n_stepped, FIT);
+    assert_error(w, 1, WIRE_R_BUSY);
+    assert_int_equal(w->to[0], CONN + FIT);
+    states_fail(w->states, w->stepped[0].u.commit.ticket, WIRE_R_NONE, 0);
+    m = set_of(0, 3, 5);
+    say(w, CONN, &m, "one");
+    assert_int_equal(w->n_stepped, FIT + 1);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+static void
+leave_that_finds_no_place_at_the_store_is_used_later(void **state)
+{
+    struct world *w = *state;
+    const struct wire_msg get = {.type = WIRE_STATE, .op = WIRE_OP_GET}, m = set_of(0, 3, 5);
+
+    say(w, CONN, &m, "one");
+    for (uint64_t i = 0; i < STATES_ASKED_MAX; i++)
+        say(w, 1000 + i, &get, "");
+    for (uint64_t i = 0; i < STATES_ASKED_MAX; i++)
+        states_gone(w->states, 1000 + i);
+    states_go(w->states, w->stepped[0].u.commit.ticket, 99, NULL);
+    assert_true(states_turn(w->states));
+    answers(w, STATES_ASKED_MAX);
+    assert_false(states_turn(w->states));
+    answers(w, 1);
+    assert_saved(w, 1, 1);
+    assert_int_equal(w->stepped[1].u.stored.ticket, 99);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, world_up, world_down)
 
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_state_is_read_from_the_store_and_sent_in_chunks),
-        TEST(a_state_that_was_never_set_is_one_message_without_bytes),
-        TEST(each_answer_goes_to_who_asked),
-        TEST(a_state_in_chunks_reaches_the_store_whole),
-        TEST(the_largest_state_and_the_empty_one_are_taken),
-        TEST(a_state_that_is_too_large_is_refused),
-        TEST(a_stale_version_is_told_with_the_current_one),
-        TEST(a_failing_disk_is_told_as_try_again),
-        TEST(chunks_that_do_not_add_up_are_refused_once_and_another_attempt_is_taken),
-        TEST(a_state_that_is_begun_again_replaces_the_half_that_was_here),
-        TEST(two_connectors_do_not_mix_their_chunks),
-        TEST(so_many_states_are_put_together_at_once_and_no_more),
-        TEST(so_many_wait_for_the_store_and_no_more),
-        TEST(a_store_without_memory_is_told_as_try_again_and_keeps_no_place),
-        TEST(the_half_of_who_is_gone_is_dropped),
-        TEST(an_answer_that_nobody_waits_for_is_dropped),
+        TEST(a_state_that_waits_for_nothing_needs_no_leave),
+        TEST(a_state_after_bundles_is_stored_with_leave_and_said_before_the_core_hears),
+        TEST(a_state_in_chunks_that_ends_a_run_comes_with_the_run),
+        TEST(chunks_that_say_different_things_do_not_add_up),
+        TEST(a_stale_state_is_told_and_the_core_hears_that_nothing_was_stored),
+        TEST(why_a_state_gets_no_leave_is_said_and_its_place_is_free_again),
+        TEST(what_was_stored_for_a_connection_that_is_gone_is_told_to_the_core_alone),
+        TEST(states_that_wait_are_bounded_in_bytes),
+        TEST(leave_that_finds_no_place_at_the_store_is_used_later),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,7 @@
 
 #include "clock.h"
 #include "err.h"
+#include "kit/setup.h"
 #include "kit/stop.h"
 #include "sluice_double.h"
 #include "stix-file/body.h"
@@ -366,12 +367,58 @@ a_signal_is_taken_and_counted(void **state)
     (void)w;
 }
 
+static void
+stop_when_idle(const struct sluice_double *gw)
+{
+    (void)gw;
+    stop_set(1);
+}
+
+static void
+with_a_period_each_run_pushes_the_files_again(void **state)
+{
+    static const struct setup hourly = {.period = "PT1H"};
+    struct world *w = *state;
+
+    file_of(w, "a.json", "{}", 2);
+    file_of(w, "empty.json", "", 0);
+    w->opt.setup = &hourly;
+    w->gw.permits = 3;
+    w->gw.on_idle = stop_when_idle;
+    assert_int_equal(run(w), EXITS_OK);
+    assert_string_equal(w->gw.period, "PT1H");
+    assert_int_equal(w->gw.n_bundles, 3);
+    assert_int_equal(w->gw.ends, 3);
+    assert_int_equal(w->gw.outcome, SLUICE_RUN_FAILED); /* a file could not be pushed, each time */
+    assert_non_null(strstr(w->out, "pushed=1 acked=1 nacked=0 dead=0 bytes=2 unanswered=0 skipped=1"));
+    assert_null(strstr(w->out, "pushed=2"));
+}
+
+static void
+run_and_terminate_that_is_held_ends_with_status_75(void **state)
+{
+    static const struct setup once = {.schedule = {.run_and_terminate = 1}};
+    struct world *w = *state;
+
+    file_of(w, "a.json", "{}", 2);
+    w->opt.setup = &once;
+    w->gw.held = true;
+    assert_int_equal(run(w), 75);
+    assert_int_equal(w->gw.n_bundles, 0);
+    w->gw.permits = 1;
+    assert_int_equal(run(w), EXITS_OK);
+    assert_true(w->gw.terminate);
+    assert_int_equal(w->gw.n_bundles, 1);
+}
+
 #define WITH_WORLD(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        WITH_WORLD(with_a_period_each_run_pushes_the_files_again),
+        WITH_WORLD(run_and_terminate_that_is_held_ends_with_status_75),
         cmocka_unit_test(a_rate_is_bundles_or_bytes_a_second),
         cmocka_unit_test(what_is_due_does_not_wait_for_what_was_late),
         WITH_WORLD(files_arrive_byte_for_byte_in_the_order_of_their_names),

@@ -111,6 +111,35 @@ shown_text_is_cut_between_characters_at_every_size(void **state)
     }
 }
 
+static void
+text_is_one_json_string_whatever_it_holds(void **state)
+{
+    static const char text[] = "a\"\\\n\x01\xC3\xA9\xE2\x80\xA8\xFFz";
+    char one[TEXT_ESCAPE_MAX], whole[64];
+    size_t n = 0, used;
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(text) - 1; i += used) {
+        const size_t more = text_json(text + i, sizeof(text) - 1 - i, &used, one);
+        memcpy(whole + n, one, more);
+        n += more;
+    }
+    whole[n] = '\0';
+    assert_string_equal(whole, "a\\\"\\\\\\n\\u0001\xC3\xA9\\u2028\xEF\xBF\xBDz");
+}
+
+static void
+times_are_shown_in_utc_within_what_the_format_can_say(void **state)
+{
+    char buf[TEXT_TIME];
+    (void)state;
+
+    assert_string_equal(text_time(0, buf), "1970-01-01T00:00:00.000Z");
+    assert_string_equal(text_time(1795223999999999, buf), "2026-11-21T01:19:59.999Z");
+    assert_string_equal(text_time(-1, buf), "1970-01-01T00:00:00.000Z");
+    assert_string_equal(text_time(INT64_MAX, buf), "9999-12-31T23:59:59.999Z");
+}
+
 int
 main(void)
 {
@@ -119,6 +148,8 @@ main(void)
         cmocka_unit_test(utf8_is_judged_strictly),
         cmocka_unit_test(text_is_shown_on_one_line_whatever_it_holds),
         cmocka_unit_test(shown_text_is_cut_between_characters_at_every_size),
+        cmocka_unit_test(text_is_one_json_string_whatever_it_holds),
+        cmocka_unit_test(times_are_shown_in_utc_within_what_the_format_can_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,7 +27,11 @@ static const struct sample samples[] = {
      {.type = WIRE_HELLO, .has = HAS(V) | HAS(ID) | HAS(AGENT) | HAS(EPOCH) | HAS(ATTEMPT) | HAS(FRESH) | HAS(SEEN) |
       HAS(WANT) | HAS(HEAD) | HAS(RUN), .v = 1, .id = TEXT("feed-1"), .agent = TEXT("example 1.0"), .epoch = 1,
       .attempt = 2, .fresh = true, .seen = 3, .want = 4, .head = 5, .run = RUN}, HAS(AGENT) | HAS(RUN)},
-    {WIRE_FROM_CONNECTOR, {.type = WIRE_READY, .has = HAS(WANT) | HAS(HEAD), .want = 1, .head = 2}, 0},
+    {WIRE_FROM_CONNECTOR,
+     {.type = WIRE_READY, .has = HAS(WANT) | HAS(HEAD) | HAS(SCHEDULE) | HAS(PERIOD_MS) | HAS(THRESHOLD) |
+      HAS(FIRST_RUN) | HAS(RESUME), .want = 1, .head = 2, .schedule = WIRE_S_PERIOD, .period_ms = WIRE_PERIOD_MS_MAX,
+      .threshold = 4, .first_run = WIRE_FIRST_CHECK, .resume = WIRE_RESUME_SCHEDULE},
+     HAS(THRESHOLD) | HAS(FIRST_RUN) | HAS(RESUME)},
     {WIRE_FROM_CONNECTOR,
      {.type = WIRE_BUNDLE, .has = HAS(SEQ) | HAS(SIZE) | HAS(OFF) | HAS(WANT) | HAS(HEAD) | HAS(CTYPE), .seq = 1,
       .size = WIRE_NUMBER_MAX, .off = 65536, .want = 4, .head = 5, .ctype = TEXT("text/plain; charset=utf-8")},
@@ -40,8 +44,12 @@ static const struct sample samples[] = {
       .run = RUN}, HAS(RUN)},
     {WIRE_FROM_CONNECTOR, {.type = WIRE_STATE, .has = HAS(OP), .op = WIRE_OP_GET}, 0},
     {WIRE_FROM_CONNECTOR,
-     {.type = WIRE_STATE, .has = HAS(OP) | HAS(VERSION) | HAS(SIZE) | HAS(OFF), .op = WIRE_OP_SET, .version = 1,
-      .size = 2, .off = 3}, 0},
+     {.type = WIRE_STATE, .has = HAS(OP) | HAS(VERSION) | HAS(SIZE) | HAS(OFF) | HAS(AFTER), .op = WIRE_OP_SET,
+      .version = 1, .size = 2, .off = 3, .after = 4}, HAS(AFTER)},
+    {WIRE_FROM_CONNECTOR,
+     {.type = WIRE_STATE, .has = HAS(OP) | HAS(VERSION) | HAS(SIZE) | HAS(OFF) | HAS(AFTER) | HAS(RUN) | HAS(OUTCOME),
+      .op = WIRE_OP_SET, .version = 1, .size = 2, .off = 3, .after = 4, .run = RUN, .outcome = WIRE_OUT_FAILED},
+     HAS(AFTER)}, /* run and outcome: none without the other */
     {WIRE_FROM_GATEWAY,
      {.type = WIRE_STATE, .has = HAS(OP) | HAS(VERSION) | HAS(SIZE) | HAS(OFF), .op = WIRE_OP_IS, .version = 1,
       .size = 2, .off = 3}, 0},
@@ -57,8 +65,8 @@ static const struct sample samples[] = {
       .chunk = WIRE_CHUNK_MAX, .max_bundle = 8}, 0},
     {WIRE_FROM_GATEWAY, {.type = WIRE_PERMIT, .has = HAS(RUN) | HAS(LEASE_MS), .run = RUN, .lease_ms = 120000}, 0},
     {WIRE_FROM_GATEWAY,
-     {.type = WIRE_HOLD, .has = HAS(REASONS) | HAS(NEXT_MS) | HAS(TEXT), .reasons = WIRE_HOLD_ALL, .next_ms = 0,
-      .text = TEXT("all of it")}, HAS(NEXT_MS) | HAS(TEXT)},
+     {.type = WIRE_HOLD, .has = HAS(REASONS) | HAS(NEXT_MS) | HAS(RUN) | HAS(TEXT), .reasons = WIRE_HOLD_ALL,
+      .next_ms = WIRE_PERIOD_MS_MAX, .run = RUN, .text = TEXT("all of it")}, HAS(NEXT_MS) | HAS(RUN) | HAS(TEXT)},
     {WIRE_FROM_GATEWAY, {.type = WIRE_CREDIT, .has = HAS(CREDIT), .credit = WIRE_NUMBER_MAX}, 0},
     {WIRE_FROM_GATEWAY,
      {.type = WIRE_VERDICT, .has = HAS(SEQ) | HAS(VERDICT) | HAS(REASON) | HAS(TEXT), .seq = 1,
@@ -83,7 +91,7 @@ sample_of(enum wire_type type)
             return &samples[i].msg;
     }
     fail_msg("no sample of %s", wire_type_name(type));
-    return NULL;
+    return &samples[0].msg; /* not reached, which the compiler cannot see */
 }
 
 /* Is this message one that the encoder makes? */
@@ -190,6 +198,12 @@ what_the_other_end_would_refuse_is_not_encoded(void **state)
     BUT(WIRE_HELLO, id = ((struct wire_text)TEXT("Feed")));
     BUT(WIRE_HELLO, id.at = NULL);
     BUT(WIRE_HELLO, agent = ((struct wire_text){long_text, WIRE_AGENT_MAX + 1}));
+    BUT(WIRE_READY, schedule = (enum wire_schedule)3);
+    BUT(WIRE_READY, period_ms = 0);
+    BUT(WIRE_READY, period_ms = (uint64_t)WIRE_PERIOD_MS_MAX + 1);
+    BUT(WIRE_READY, threshold = (uint64_t)WIRE_NUMBER_MAX + 1);
+    BUT(WIRE_READY, first_run = (enum wire_first)2);
+    BUT(WIRE_READY, resume = (enum wire_resume)2);
     BUT(WIRE_BUNDLE, seq = 0);
     BUT(WIRE_BUNDLE, ctype = ((struct wire_text)TEXT("a/b\r\n")));
     BUT(WIRE_BUNDLE, ctype.len = 0);
@@ -200,8 +214,9 @@ what_the_other_end_would_refuse_is_not_encoded(void **state)
     BUT(WIRE_WELCOME, chunk = WIRE_CHUNK_MAX + 1);
     BUT(WIRE_WELCOME, ping_ms = 0);
     BUT(WIRE_WELCOME, ping_ms = (uint64_t)WIRE_MS_MAX + 1);
-    BUT(WIRE_HOLD, reasons = 0);
+    BUT(WIRE_PERMIT, lease_ms = (uint64_t)WIRE_MS_MAX + 1);
     BUT(WIRE_HOLD, reasons = WIRE_HOLD_ALL + 1);
+    BUT(WIRE_HOLD, next_ms = (uint64_t)WIRE_PERIOD_MS_MAX + 1);
     BUT(WIRE_VERDICT, reason = WIRE_R_REPLACED);
     BUT(WIRE_VERDICT, reason = WIRE_R_NONE);
     BUT(WIRE_STOP, reason = WIRE_R_EMPTY);
@@ -291,6 +306,49 @@ each_hold_and_each_reason_goes_round_by_its_name(void **state)
 }
 
 static void
+only_the_schedule_period_needs_a_period(void **state)
+{
+    static const enum wire_schedule others[] = {WIRE_S_TERMINATE, WIRE_S_CONTINUOUS};
+    struct wire_msg m = *sample_of(WIRE_READY);
+
+    (void)state;
+    m.has = HAS(WANT) | HAS(HEAD) | HAS(SCHEDULE);
+    m.schedule = WIRE_S_PERIOD;
+    assert_false(encodes(&m));
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        m.schedule = others[i];
+        assert_int_equal(only(&m, m.has, WIRE_FROM_CONNECTOR).schedule, others[i]);
+    }
+}
+
+static void
+what_a_ready_leaves_out_reads_as_its_default(void **state)
+{
+    const struct wire_msg *all = sample_of(WIRE_READY);
+    const struct wire_msg m = only(all, HAS(WANT) | HAS(HEAD) | HAS(SCHEDULE) | HAS(PERIOD_MS), WIRE_FROM_CONNECTOR);
+
+    (void)state;
+    assert_int_not_equal(all->first_run, WIRE_FIRST_FREE);
+    assert_int_not_equal(all->resume, WIRE_RESUME_DRAIN);
+    assert_int_equal(m.first_run, WIRE_FIRST_FREE);
+    assert_int_equal(m.resume, WIRE_RESUME_DRAIN);
+}
+
+static void
+a_hold_without_a_reason_goes_round(void **state)
+{
+    struct wire_msg m = *sample_of(WIRE_HOLD);
+
+    (void)state;
+    m.reasons = 0;
+    const struct wire_msg again = only(&m, HAS(REASONS) | HAS(NEXT_MS), WIRE_FROM_GATEWAY);
+    assert_int_equal(again.reasons, 0);
+    assert_true(again.next_ms == WIRE_PERIOD_MS_MAX);
+    m.has &= ~HAS(REASONS); /* the list may be empty, but it is there */
+    assert_false(encodes(&m));
+}
+
+static void
 a_buffer_that_is_too_small_is_never_overrun(void **state)
 {
     char frame[WIRE_HEADER_MAX];
@@ -360,10 +418,17 @@ a_fault_names_the_message_the_field_and_what_it_takes(void **state)
     assert_string_equal(f.text, "credit: credit must be a whole number (a msgpack integer) from 0 to "
                                 "9223372036854775807");
     f = FAULT_OF("\x82\xa4type\xa4stop\xa6reason\xa5\x65mpty", WIRE_FROM_GATEWAY);
-    assert_string_equal(f.text, "stop: reason must be one of: replaced shutdown");
+    assert_string_equal(f.text, "stop: reason must be one of: replaced shutdown superseded");
     f = FAULT_OF("\x82\xa4type\xa4hold\xa7reasons\xa1x", WIRE_FROM_GATEWAY);
     assert_non_null(strstr(f.text, "telemetry_stale"));
     assert_non_null(strstr(f.text, "draining")); /* the last one: nothing was cut */
+    f = FAULT_OF("\x84\xa4type\xa5ready\xa4want\x00\xa4head\x00\xa8schedule\xa6period", WIRE_FROM_CONNECTOR);
+    assert_string_equal(f.field, "period_ms");
+    assert_string_equal(f.text, "ready: period_ms is missing: the schedule \"period\" has one");
+    f = FAULT_OF("\x86\xa4type\xa5state\xa2op\xa3set\xa7version\x00\xa4size\x00\xa3off\x00\xa7outcome\xa2ok",
+                 WIRE_FROM_CONNECTOR);
+    assert_string_equal(f.field, "run");
+    assert_string_equal(f.text, "state: run is missing: run and outcome go together");
     f = FAULT_OF("\x81\xa4type\xa4ping", WIRE_FROM_CONNECTOR);
     assert_string_equal(f.text, "ping: seen is missing");
     f = FAULT_OF("\x82\xa4type\xa3\x62ye\xa4\x1b[1m\x01", WIRE_FROM_CONNECTOR);
@@ -427,6 +492,9 @@ main(void)
         cmocka_unit_test(no_verdict_stays_away_over_its_wording),
         cmocka_unit_test(a_full_list_of_versions_goes_round_and_one_without_an_end_does_not),
         cmocka_unit_test(each_hold_and_each_reason_goes_round_by_its_name),
+        cmocka_unit_test(only_the_schedule_period_needs_a_period),
+        cmocka_unit_test(what_a_ready_leaves_out_reads_as_its_default),
+        cmocka_unit_test(a_hold_without_a_reason_goes_round),
         cmocka_unit_test(a_buffer_that_is_too_small_is_never_overrun),
         cmocka_unit_test(the_largest_message_fits_the_header),
         cmocka_unit_test(texts_are_lent_from_the_frame),

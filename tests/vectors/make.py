@@ -30,12 +30,13 @@ BEGIN, END = "<!-- exchange: made by tests/vectors/make.py -->\n", "<!-- exchang
 C, G = "connector", "gateway"
 MAX = 2**63 - 1
 TEN_YEARS_MS = 315360000000
+PERIOD_MAX_MS = 10**15
 RUN = bytes(range(0x10, 0x20))
 EPOCH = 1767225600000000 * 1024 + 517  # 2026-01-01T00:00:00Z in microseconds, times 1024, plus ten bits
 HOLDS = ["queue", "budget", "share", "broker_alarm", "broker_down", "telemetry_stale", "spool_full", "memory",
          "paused", "draining"]
 ERRORS = ["malformed", "version", "type", "field", "unknown_id", "hello_first", "epoch", "gap", "credit",
-          "state_stale", "state_size", "busy", "no_run"]
+          "state_stale", "state_size", "busy", "no_run", "undelivered", "schedule"]
 
 files = {}  # path below HERE: bytes
 index = []  # rows of index.tsv
@@ -85,21 +86,23 @@ def but(pairs, **changed):
 FULL = [
     ("hello", C, message("hello", v=1, id="feed-1", agent="example 1.0", epoch=EPOCH, attempt=1, fresh=True, seen=0,
                          want=0, head=0, run=RUN), "agent run"),
-    ("ready", C, message("ready", want=3000000, head=70000), ""),
+    ("ready", C, message("ready", want=3000000, head=70000, schedule="period", period_ms=3600000, threshold=500000000,
+                         first_run="check", resume="schedule"), "threshold first_run resume"),
     ("bundle", C, message("bundle", want=3000000, head=70000, seq=7, size=70000, off=0, ctype="application/json"),
      "ctype"),
     ("done", C, message("done", run=RUN, outcome="failed", text="the source answered 503"), "text"),
     ("ping", C, message("ping", seen=6, want=3000000, head=70000, run=RUN), "run"),
     ("state-get", C, message("state", op="get"), ""),
-    ("state-set", C, message("state", size=70000, off=65536, op="set", version=3), ""),
+    ("state-set", C, message("state", run=RUN, size=70000, off=65536, outcome="ok", op="set", version=3, after=7),
+     "run outcome after"),
     ("health", C, message("health", text="the source is slow", status="degraded"), "text"),
     ("log", C, message("log", text="cursor reset to 2026-01-01", level="warn"), ""),
     ("bye", C, message("bye", text="done for today"), "text"),
     ("welcome", G, message("welcome", v=1, epoch=EPOCH, attempt=1, expect=1, credit=0, ping_ms=40000, chunk=65536,
                            max_bundle=536870912), ""),
     ("permit", G, message("permit", run=RUN, lease_ms=120000), ""),
-    ("hold", G, message("hold", text="RabbitMQ is away", reasons=["broker_down", "memory"], next_ms=5000),
-     "next_ms text"),
+    ("hold", G, message("hold", run=RUN, text="RabbitMQ is away", reasons=["broker_down", "memory"], next_ms=5000),
+     "run next_ms text"),
     ("credit", G, message("credit", credit=500000000), ""),
     ("verdict", G, message("verdict", seq=7, text="no queue is bound to exchange feeds", verdict="nack",
                            reason="unroutable"), "reason text"),
@@ -121,6 +124,15 @@ def make_valid():
             valid(f"{name}-least", side, [p for p in pairs if p[0] not in optional.split()])
     for word in ("ok", "stop"):
         valid(f"done-{word}", C, but(BASE["done"], outcome=word))
+    least = message("ready", want=0, head=0)
+    for word in ("terminate", "continuous"):
+        valid(f"ready-{word}", C, least + [("schedule", word)])
+    valid("ready-free", C, but(BASE["ready"], first_run="free"))
+    valid("ready-drain", C, but(BASE["ready"], resume="drain"))
+    for word in ("failed", "stop"):
+        valid(f"state-set-{word}", C, but(BASE["state-set"], outcome=word))
+    for label, out in (("run", "after"), ("after", "run outcome")):
+        valid(f"state-set-{label}-alone", C, [p for p in BASE["state-set"] if p[0] not in out.split()])
     for word in ("ok", "failed"):
         valid(f"health-{word}", C, but(BASE["health"], status=word))
     for word in ("error", "info", "debug"):
@@ -128,7 +140,10 @@ def make_valid():
     valid("verdict-ack", G, message("verdict", seq=7, verdict="ack"))
     for word in ("refused", "too_large", "target", "empty"):
         valid(f"verdict-dead-{word}", G, but(BASE["verdict"], verdict="dead", reason=word))
-    valid("stop-shutdown", G, message("stop", reason="shutdown"))
+    for word in ("shutdown", "superseded"):
+        valid(f"stop-{word}", G, message("stop", reason=word))
+    valid("hold-time", G, message("hold", reasons=[], next_ms=1200000))
+    valid("hold-run-least", G, message("hold", run=RUN, reasons=[]))
     valid("hold-all", G, message("hold", reasons=HOLDS))
     for code in ERRORS:
         valid(f"error-{code}", G, message("error", text="why", code=code, fatal=code == "version"))
@@ -139,6 +154,11 @@ def make_valid():
                                       fresh=False, seen=MAX, want=MAX, head=MAX, run=b"\xff" * 16))
     valid("bundle-empty", C, but(BASE["bundle"], size=0, seq=1))  # decodes; the answer is a verdict
     valid("bundle-ctype-longest", C, but(BASE["bundle"], ctype="a/" + "b" * 126))
+    valid("ready-largest", C, but(BASE["ready"], period_ms=PERIOD_MAX_MS, threshold=MAX))
+    valid("ready-smallest", C, but(BASE["ready"], period_ms=1, threshold=0))  # decodes; the answer is an error
+    valid("state-set-after-largest", C, but(BASE["state-set"], after=MAX))
+    valid("state-set-after-0", C, but(BASE["state-set"], after=0))
+    valid("hold-longest", G, message("hold", reasons=[], next_ms=PERIOD_MAX_MS))
     valid("log-text-longest", C, message("log", text="x" * 1024, level="info"))
     valid("log-text-empty", C, message("log", text="", level="info"))
     valid("log-text-unicode", C, message("log", text="\ufeffgr\u00fc\u00df \u20ac \U0001f600 \U0010ffff", level="info"))
@@ -266,7 +286,10 @@ def refuse_numbers():
                              ("verdict", "seq", 0), ("welcome", "expect", 0), ("welcome", "ping_ms", 0),
                              ("welcome", "ping_ms", TEN_YEARS_MS + 1), ("welcome", "chunk", 0),
                              ("welcome", "chunk", 65537), ("welcome", "max_bundle", 0), ("permit", "lease_ms", 0),
-                             ("hold", "next_ms", TEN_YEARS_MS + 1)):
+                             ("permit", "lease_ms", TEN_YEARS_MS + 1), ("hold", "next_ms", PERIOD_MAX_MS + 1),
+                             ("ready", "period_ms", 0), ("ready", "period_ms", PERIOD_MAX_MS + 1),
+                             ("ready", "threshold", MAX + 1), ("ready", "threshold", -1),
+                             ("state-set", "after", MAX + 1), ("state-set", "after", -1)):
         refused(f"{name}-{key}-{value}", SIDE[name], but(BASE[name], **{key: value}), "field", key, f"{key} is {value}")
     refused("hello-fresh-number", C, but(BASE["hello"], fresh=1), "field", "fresh", "1 is not true")
 
@@ -310,18 +333,37 @@ def refuse_texts():
                         ("device", "con:"), ("nul", "a\0b"), ("newline", "a\n"), ("bom", "\ufeffa"),
                         ("unicode", "f\u00e9ed"), ("escape", "a\x1b[31m")):
         refused(f"hello-id-{label}", C, but(BASE["hello"], id=name), "field", "id", f"id: {label}")
+    for name in ("hello", "ping", "state-set", "permit", "hold"):
+        refused(f"{name}-run-15", SIDE[name], but(BASE[name], run=b"x" * 15), "field", "run",
+                f"{name}: run of 15 bytes")
     for label, run in (("15", b"x" * 15), ("17", b"x" * 17), ("empty", b""), ("text", "x" * 16)):
         refused(f"done-run-{label}", C, but(BASE["done"], run=run), "field", "run", f"run: {label}")
 
 
+def refuse_halves():
+    """What goes together: run and outcome, when a state ends a run; a schedule `period` and its period."""
+    state_set = BASE["state-set"]
+    for there, missing in (("run", "outcome"), ("outcome", "run")):
+        refused(f"state-set-{there}-alone", C, [p for p in state_set if p[0] != missing], "field", missing,
+                f"state set with {there}, and without {missing}")
+    for key, value in (("after", 7), ("run", RUN), ("outcome", "ok")):
+        for name in ("state-get", "state-is", "state-saved"):
+            refused(f"{name}-{key}", SIDE[name], but(BASE[name], **{key: value}), "field", key, f"{name} has no {key}")
+    refused("ready-run", C, but(BASE["ready"], run=RUN), "field", "run", "who is ready has no run")
+
+
 def refuse_words():
     for name, key, word in (("done", "outcome", "good"), ("done", "outcome", "OK"), ("health", "status", "fine"),
+                            ("ready", "schedule", "none"), ("ready", "schedule", "Period"),
+                            ("ready", "first_run", "skip"), ("ready", "resume", "period"),
+                            ("state-set", "outcome", "lost"), ("verdict", "reason", "superseded"),
+                            ("stop", "reason", "schedule"), ("error", "code", "superseded"),
                             ("log", "level", "warning"), ("verdict", "verdict", "accept"),
                             ("verdict", "reason", "replaced"), ("verdict", "reason", "?"), ("stop", "reason", "empty"),
                             ("error", "code", "empty"), ("error", "code", "")):
         refused(f"{name}-{key}-word-{word.replace('?', 'question') or 'none'}", SIDE[name],
                 but(BASE[name], **{key: word}), "field", key, f"{key} is '{word}'")
-    for label, reasons in (("empty", []), ("unknown", ["queue", "weather"]), ("twice", ["queue", "queue"]),
+    for label, reasons in (("unknown", ["queue", "weather"]), ("twice", ["queue", "queue"]),
                            ("text", "queue"), ("number", [1]), ("nested", [["queue"]]), ("17", ["queue"] * 17)):
         refused(f"hold-reasons-{label}", G, but(BASE["hold"], reasons=reasons), "field", "reasons", f"reasons: {label}")
     for label, versions in (("empty", []), ("0", [0]), ("16", list(range(1, 17))), ("17", list(range(1, 18))),
@@ -378,6 +420,30 @@ RECONNECT = [
     (G, "verdict", dict(seq=5, verdict="ack"), None, "One ack for both: it answers for all up to 5."),
 ]
 
+HOUR = dict(schedule="period", period_ms=3600000, threshold=500000000)
+SCHEDULED = [
+    (C, "ready", dict(**WAIT_0, **HOUR), None,
+     "Welcomed, and no run is under way: the connector may be given one, an hour after the last, while less than 500 "
+     "MB wait in its queue."),
+    (G, "hold", dict(text="the queue feeds holds 512000000 bytes", reasons=["queue"]), None,
+     "The hour is over, but the queue is full. Nobody can say when that ends; the permit will come by itself."),
+    (G, "permit", dict(run=RUN, lease_ms=120000), None, "The queue has drained: run."),
+    (C, "ping", dict(seen=5, want=7, head=7, run=RUN), None,
+     "Bundle 6 is there. From the permit on each ping names the run, and each hello would."),
+    (G, "pong", dict(expect=6, credit=2048), None, "The run is the current one: nothing more to say of it."),
+    (*chunk(6, b"finding", 0), "There is credit: 1024 of 2048 were spent."),
+    (C, "state", dict(run=RUN, size=14, off=0, outcome="ok", op="set", version=3, after=6), b'{"cursor":106}',
+     "The end of the run in one message: the new cursor, to be kept when bundle 6 is in safe hands, and the run's end "
+     "with it. Version 3 is replaced."),
+    (G, "verdict", dict(seq=6, verdict="ack"), None, "Bundle 6 is."),
+    (G, "state", dict(op="saved", version=4), None, "Cursor and end are on the gateway's disk, as one."),
+    (G, "hold", dict(run=RUN, reasons=[], next_ms=3600000), None,
+     "The end is recorded: no `done` is needed, and pings name the run no more. The next one is due in an hour."),
+    (C, "ready", dict(**WAIT_0, **HOUR), None, "Idle again."),
+    (G, "hold", dict(reasons=[], next_ms=3599998), None,
+     "Each ready is answered. No reason is left but the time: the permit will come by itself."),
+]
+
 
 def hex_lines(data):
     return "".join("    " + data[i:i + 24].hex(" ") + "\n" for i in range(0, len(data), 24))
@@ -401,10 +467,11 @@ def make_exchange(name, steps):
 def main():
     make_valid()
     for make in (refuse_frames, refuse_types, refuse_versions, refuse_each_field, refuse_numbers, refuse_keys,
-                 refuse_texts, refuse_words):
+                 refuse_texts, refuse_halves, refuse_words):
         make()
     text = "### First contact, three bundles, goodbye\n\n" + make_exchange("first", EXCHANGE)
     text += "### The connection was lost\n\n" + make_exchange("again", RECONNECT)
+    text += "### A run\n\n" + make_exchange("run", SCHEDULED)
     files["index.tsv"] = "".join("\t".join(row) + "\n" for row in index).encode()
 
     with open(DOCUMENT, encoding="utf-8") as f:

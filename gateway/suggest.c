@@ -1,9 +1,9 @@
-/* settings_suggest.c - "did you mean": how far one name is from another. */
+/* suggest.c - "did you mean": how far one name is from another. */
+#include "suggest.h"
+
 #include <ctype.h>
 #include <limits.h>
 #include <string.h>
-
-#include "settings_parts.h"
 
 enum { LONGEST = 64 };
 
@@ -23,7 +23,7 @@ same(char a, char b)
 /* Optimal string alignment, three rows at a time: as Levenshtein's distance, with a swap of neighbours as one
  * step, since that is how fingers slip. */
 unsigned
-settings_distance(const char *a, const char *b)
+suggest_distance(const char *a, const char *b)
 {
     unsigned rows[3][LONGEST + 1];
     unsigned *before = rows[0], *last = rows[1], *now = rows[2];
@@ -49,9 +49,9 @@ settings_distance(const char *a, const char *b)
 }
 
 bool
-settings_resembles(const char *a, const char *b)
+suggest_resembles(const char *a, const char *b)
 {
     size_t longer = strlen(a) > strlen(b) ? strlen(a) : strlen(b);
 
-    return settings_distance(a, b) <= 1 + longer / 5;
+    return suggest_distance(a, b) <= 1 + longer / 5;
 }

@@ -1,0 +1,233 @@
+/* schedules.c - the shell's side of schedules: their rows, the journal, the wall clock, and what operators do. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "admin/operators.h"
+#include "clock.h"
+#include "err.h"
+#include "log.h"
+#include "loop_parts.h"
+#include "mailbox.h"
+#include "settings.h"
+#include "states.h"
+#include "store/journal.h"
+
+enum {
+    WALL_STEP_US = 1000, /* the clocks moved against each other by more than this: the core is told */
+    WHAT_MAX = 48
+};
+
+/* --- the wall clock --- */
+
+void
+schedules_wall(struct loop *l)
+{
+    const int64_t before = clock_mono_us(), wall = clock_wall_us(), mono = clock_mono_us();
+    struct core_event e = {.kind = CORE_WALL};
+
+    if (mono - before > WALL_STEP_US || llabs(wall - mono - l->wall_us) <= WALL_STEP_US)
+        return; /* where we were held up in between, the next turn looks again */
+    l->wall_us = wall - mono;
+    e.u.wall_us = l->now_us + l->wall_us;
+    effects_step(l, &e);
+}
+
+/* --- rows --- */
+
+static void
+load_row(void *ctx, const struct state_row *r)
+{
+    struct core_event e = {.kind = CORE_ROW};
+    struct core_row *row = &e.u.row;
+
+    row->id = r->connector;
+    row->kind = r->kind;
+    row->ran = r->ran;
+    row->paused = r->paused;
+    row->has_run = r->has_run;
+    row->has_ended = r->has_ended;
+    memcpy(row->run, r->run, sizeof(row->run));
+    memcpy(row->ended, r->ended, sizeof(row->ended));
+    row->period_us = r->period_us;
+    row->last_run_us = r->last_run_us;
+    row->next_run_us = r->next_run_us;
+    effects_step(ctx, &e);
+}
+
+int
+schedules_load(struct loop *l, struct err *err)
+{
+    struct core_event e = {.kind = CORE_WALL};
+
+    l->wall_us = clock_wall_us() - clock_mono_us();
+    e.u.wall_us = l->now_us + l->wall_us;
+    effects_step(l, &e);
+    return state_rows(l->state, load_row, l, err);
+}
+
+static void
+keep_row(const struct core_row *from, struct state_row *to)
+{
+    memset(to, 0, sizeof(*to));
+    strncpy(to->connector, from->id, sizeof(to->connector) - 1);
+    to->kind = from->kind;
+    to->ran = from->ran;
+    to->paused = from->paused;
+    to->has_run = from->has_run;
+    to->has_ended = from->has_ended;
+    memcpy(to->run, from->run, sizeof(to->run));
+    memcpy(to->ended, from->ended, sizeof(to->ended));
+    to->period_us = from->period_us;
+    to->last_run_us = from->last_run_us;
+    to->next_run_us = from->next_run_us;
+}
+
+void
+schedules_row(struct loop *l, const struct core_effect *e)
+{
+    struct core_event failed = {.kind = CORE_STORED, .u.stored = {e->u.store.ticket, false}};
+    struct state_row row;
+    struct err err = {0};
+
+    keep_row(&e->u.store.row, &row);
+    if (state_row(l->state, &row, e->u.store.ticket, &err) == 0)
+        return;
+    log_event(l->log, LOG_ERROR, "schedule_not_stored", LOG_STR("connector", row.connector),
+              LOG_STR("error", err.text));
+    effects_later(l, &failed);
+}
+
+void
+schedules_go(struct loop *l, const struct core_effect *e)
+{
+    struct state_row row;
+
+    if (e->u.go.row != NULL)
+        keep_row(e->u.go.row, &row);
+    states_go(l->states, e->u.go.ticket, e->u.go.stored, e->u.go.row == NULL ? NULL : &row);
+}
+
+void
+schedules_clear(struct loop *l, const char *id)
+{
+    l->clear_lost = state_clear(l->state, id, l->clear_ticket, NULL) != 0;
+}
+
+static void
+stored(struct loop *l, const struct state_answer *a)
+{
+    const struct core_event e = {.kind = CORE_STORED, .u.stored = {a->ticket, a->kind == STATE_ROW_STORED}};
+
+    effects_step(l, &e);
+}
+
+void
+schedules_answers(struct loop *l)
+{
+    void *taken;
+    const size_t n = mailbox_take(l->answers, &taken);
+    const struct state_answer *a = taken;
+
+    for (size_t i = 0; i < n; i++) {
+        if (a[i].kind == STATE_ROW_STORED || a[i].kind == STATE_ROW_FAILED)
+            stored(l, &a[i]);
+        else if (a[i].kind == STATE_CLEARED || a[i].kind == STATE_CLEAR_FAILED)
+            operators_cleared(l->operators, a[i].ticket, a[i].kind == STATE_CLEARED, a[i].version,
+                              a[i].text == NULL ? "the disk failed" : a[i].text);
+        else
+            states_answer(l->states, &a[i]);
+        free(a[i].bytes);
+        free(a[i].text);
+    }
+    l->states_late = states_turn(l->states);
+}
+
+/* --- what was decided --- */
+
+/* "queue,memory" */
+static const char *
+reason_names(uint32_t reasons, char *buf, size_t cap)
+{
+    size_t n = 0;
+
+    buf[0] = '\0';
+    for (uint32_t bit = 1; bit <= WIRE_HOLD_ALL; bit <<= 1)
+        if ((reasons & bit) != 0 && n < cap)
+            n += (size_t)snprintf(buf + n, cap - n, "%s%s", n == 0 ? "" : ",", wire_hold_name((enum wire_hold)bit));
+    return buf;
+}
+
+static const char *
+run_name(const uint8_t *run, char buf[2 * WIRE_RUN_LEN + 1])
+{
+    buf[0] = '\0';
+    for (size_t i = 0; run != NULL && i < WIRE_RUN_LEN; i++)
+        snprintf(buf + 2 * i, 3, "%02x", run[i]);
+    return buf;
+}
+
+static struct journal_entry
+entry(const struct loop *l, const char *connector, const char *what)
+{
+    return (struct journal_entry){.wall_us = l->now_us + l->wall_us, .connector = connector, .what = what};
+}
+
+void
+schedules_journal(struct loop *l, const struct core_effect *e)
+{
+    struct journal_entry line = entry(l, e->u.journal.id, e->u.journal.what);
+    char what[WHAT_MAX], reasons[160], run[2 * WIRE_RUN_LEN + 1];
+
+    line.reasons = e->u.journal.reasons;
+    line.run = e->u.journal.run;
+    line.text = e->u.journal.text;
+    line.text_len = e->u.journal.text_len;
+    journal_write(l->journal, &line);
+    snprintf(what, sizeof(what), "schedule_%s", e->u.journal.what);
+    log_event(l->log, LOG_INFO, what, LOG_STR("connector", e->u.journal.id),
+              LOG_STR("run", run_name(e->u.journal.run, run)),
+              LOG_STR("reasons", reason_names(e->u.journal.reasons, reasons, sizeof(reasons))),
+              LOG_TEXT("text", e->u.journal.text, e->u.journal.text_len));
+}
+
+/* --- operators --- */
+
+/* Who did it is written down before what follows from it. */
+static void
+note_action(struct loop *l, const struct operators_act *a)
+{
+    struct journal_entry line = entry(l, a->connector, "operator");
+    char text[96];
+
+    snprintf(text, sizeof(text), "%s, by user %u, process %d", a->name, (unsigned)a->uid, (int)a->pid);
+    line.text = text;
+    line.text_len = strlen(text);
+    journal_write(l->journal, &line);
+    log_event(l->log, LOG_INFO, "operator", LOG_STR("do", a->name), LOG_STR("connector", a->connector),
+              LOG_INT("uid", a->uid), LOG_INT("pid", a->pid));
+}
+
+static const char *
+act(void *ctx, const struct operators_act *a)
+{
+    struct loop *l = ctx;
+    const struct core_event e = {.kind = CORE_OPERATOR, .u.operator = {a->connector, a->action}};
+
+    if (l->stop_us != 0 && a->action == CORE_DRAIN_OFF)
+        return "the gateway is stopping: start it again";
+    note_action(l, a);
+    l->clear_ticket = a->ticket;
+    l->clear_lost = false;
+    effects_step(l, &e);
+    return l->clear_lost ? "the gateway has no memory for this now: try again" : NULL;
+}
+
+int
+schedules_open_operators(struct loop *l, struct err *err)
+{
+    const struct operators_hands hands = {act, l};
+
+    l->operators = operators_open(l->settings->operators.socket, l->core, &hands, l->log, err);
+    return l->operators == NULL ? -1 : 0;
+}
