@@ -150,8 +150,8 @@ a_broker_killed_and_restarted_under_load_loses_nothing(void **state)
     const int kills = world_long() ? 10 : 2;
     stage_gateway(s, &ANYBODY);
     int64_t mark = sluiced_log_mark(s->gateway);
-    /* Below 4096 bytes, where RabbitMQ keeps a message in the queue's index: above, it has a store of its own, and a kill
-     * may leave a later small message and take an earlier large one that was not confirmed, which then comes after it. */
+    /* Below 4096 bytes, where RabbitMQ keeps a message in the index of its queue.  Above, it has a store of its own: a
+     * kill may leave a later small one and take an earlier large one that was not confirmed, which then follows it. */
     struct load_plan plan = {
         .connectors = 4, .size_min = 100, .size_max = 3000, .pause_us = 500, .queue_bytes = 1 << 18};
     struct load *load = stage_load(s, &plan, false);
