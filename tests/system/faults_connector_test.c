@@ -22,7 +22,7 @@ static void
 gateway_behind_proxy(struct stage *s)
 {
     struct sluiced_config config = ANYBODY;
-    config.hung_after = "20s"; /* the broker is well here, if slow: a connection to it that is cut would repeat bundles */
+    config.hung_after = "20s"; /* the broker is well here, if slow: cutting it off would repeat bundles */
     stage_gateway(s, &config);
     MUST_HAVE(s->proxy, proxy_start(sluiced_port(s->gateway), &err));
 }

@@ -198,7 +198,7 @@ sluice_ready(struct sluice *s, const char *period, const struct sluice_schedule_
 {
     (void)s, (void)err;
     snprintf(d->period, sizeof(d->period), "%s", period);
-    d->terminate = opt->run_and_terminate != 0;
+    d->terminate = opt != NULL && opt->run_and_terminate != 0;
     return SLUICE_OK;
 }
 
