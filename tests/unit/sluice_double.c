@@ -197,7 +197,7 @@ int
 sluice_ready(struct sluice *s, const char *period, const struct sluice_schedule_options *opt, struct sluice_error *err)
 {
     (void)s, (void)err;
-    snprintf(d->period, sizeof(d->period), "%s", period);
+    snprintf(d->period, sizeof(d->period), "%s", period == NULL ? "" : period);
     d->terminate = opt != NULL && opt->run_and_terminate != 0;
     return SLUICE_OK;
 }
