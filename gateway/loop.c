@@ -344,6 +344,7 @@ loop_run(struct loop *l, struct err *err)
     effects_step_kind(l, CORE_STOP);
     /* What arrives right before a connection ends may be thrown away by the other's libzmq: let it be read first. */
     poll(NULL, 0, STOP_READ_MS);
+    take_pub_events(l); /* what was confirmed meanwhile need not go twice */
     effects_step_kind(l, CORE_SAVE);
     effects_marks(l);
     return 0;
