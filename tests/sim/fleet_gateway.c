@@ -102,6 +102,8 @@ write_row(struct fleet *w)
         i->disk.t = p.t;
         i->disk.row = p.row;
         i->disk.row.id = i->name;
+        if (p.t.ends < i->answered)
+            fleet_breaks(w, i, "an end that was said to be recorded is no more on disk");
         if (p.t.ends > i->ends)
             i->ends = p.t.ends; /* an end that is on disk is one, whoever hears of it */
     }

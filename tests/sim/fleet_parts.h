@@ -34,6 +34,7 @@ struct program {
     uint32_t birth;          /* which program of its id */
     uint32_t refusals;       /* stops that it ignored */
     uint32_t unanswered;     /* pings */
+    uint32_t strays;         /* words of an old end, not answered yet */
     uint64_t epoch, attempt;
     int64_t  out_at, in_at;  /* nothing arrives before what was sent before */
     int64_t  hello_at, hello_wait, ping_at, run_at, heard_at, tick_at;
@@ -78,9 +79,13 @@ struct id {
     uint32_t reasons;             /* told of this one alone */
     int64_t  clear_at[2];         /* since when no reason of its own holds it, with and without `queue` */
     int64_t  asked_at, answer_by, run_now_at, heard_at, named_at;
+    int64_t  lose_by;             /* the run is given up then, if nobody names it before */
+    int64_t  row_by;              /* what has changed is in a row by then */
+    uint32_t answered;            /* so many ends are on disk, by the gateway's word */
     int64_t  learnt_at;           /* when the gateway heard of the last end; with a state that is after it */
 
     uint32_t ends, end_birth;     /* of runs that were done, whoever remembers; the program that was there then */
+    int64_t  end_at;              /* when the last of them was */
     bool     ran;                 /* a permit arrived, at the program ran_birth */
     uint32_t ran_birth;
 };

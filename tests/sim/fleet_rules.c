@@ -72,7 +72,9 @@ check_memory(struct fleet *w, const struct id *i)
 {
     struct id *same_id;
     const struct program *p = fleet_program(w, i->conn, &same_id);
-    const bool first_again = !i->t.ran && i->ran, end_forgotten = i->t.ends < i->ends;
+    const bool first_again = !i->t.ran && i->ran;
+    const bool end_forgotten = periodic(i) && !i->t.run_now && i->t.ends < i->ends &&
+                               w->now < i->end_at + i->t.period_us;
 
     if (p != NULL && first_again && i->ran_birth == p->birth)
         fleet_breaks(w, i, "a run that was not the first was treated as if it were");
@@ -124,7 +126,8 @@ begins(struct fleet *w, struct id *i, const uint8_t *run)
     i->t.running = i->t.ran = true;
     i->t.asking = i->t.run_now = i->t.lost = false;
     i->run_now_at = i->answer_by = NEVER;
-    i->named_at = w->now;
+    i->named_at = i->row_by = w->now;
+    i->lose_by = NEVER;
     memcpy(i->t.run, run, WIRE_RUN_LEN);
 }
 
@@ -159,10 +162,12 @@ on_done(struct fleet *w, struct id *i, const uint8_t *run)
     w->fig->runs++;
     memcpy(i->t.run, run, WIRE_RUN_LEN);
     ends(i, false, at);
+    i->row_by = committed ? i->row_by : w->now;
     i->t.last_run_us = at + w->wall_us;
     i->learnt_at = w->now;
     i->ends += committed ? 0 : 1; /* with a state it was counted when that was written */
     i->t.ends = i->ends;
+    i->end_at = at;
     i->end_birth = p == NULL ? 0 : p->birth;
 }
 
@@ -180,7 +185,10 @@ on_lost(struct fleet *w, struct id *i, const uint8_t *run)
         fleet_breaks(w, i, "a run was lost that was not under way");
     if (!silent && !other && !left)
         fleet_breaks(w, i, "a run was given up without a cause");
+    if (w->now - SLACK_US > i->lose_by)
+        fleet_breaks(w, i, "a run was given up too late");
     ends(i, true, w->now);
+    i->row_by = w->now;
 }
 
 static void
@@ -242,6 +250,15 @@ journal(struct fleet *w, const struct core_effect *e)
         on_hold(w, i, e->u.journal.reasons);
 }
 
+/* Who is silent, or says bye, has lost its run at once; else it has three pings to come back with it. */
+static void
+forgotten(struct fleet *w, struct id *i, const char *why)
+{
+    const bool lost = strcmp(why, "silent") == 0 || strcmp(why, "bye") == 0;
+
+    i->lose_by = w->now + (lost ? 0 : MISSED * w->size.ping_us);
+}
+
 void
 rules_effect(struct fleet *w, const struct core_effect *e)
 {
@@ -253,6 +270,7 @@ rules_effect(struct fleet *w, const struct core_effect *e)
         return;
     i = &w->ids[(uint32_t)e->u.forget.conn / 4];
     if (i->conn == e->u.forget.conn) {
+        forgotten(w, i, e->u.forget.why);
         i->conn = 0;
         i->t.asking = false;
         i->answer_by = NEVER;
@@ -273,6 +291,7 @@ sent_hold(struct fleet *w, struct id *i, const struct wire_msg *m)
     if (WIRE_HAS(m, WIRE_F_RUN)) {
         if (!i->disk.is || !i->disk.t.ended_known || !same(i->disk.t.ended, m->run))
             fleet_breaks(w, i, "an end was said to be recorded that is not on disk");
+        i->answered = i->disk.t.ends;
         return;
     }
     if (!t->asking)
@@ -291,19 +310,30 @@ sent_hold(struct fleet *w, struct id *i, const struct wire_msg *m)
         i->t.asking = false;
 }
 
+static void
+sent_welcome(struct fleet *w, struct id *i, uint64_t conn, const struct wire_msg *m)
+{
+    const struct wire_msg *hello = w->incoming == NULL ? m : &w->incoming->msg;
+
+    if (m->epoch > i->t.epoch && (i->t.epoch != 0 || hello->fresh) && i->t.running)
+        fleet_breaks(w, i, "another program came, and the run of the one before goes on");
+    i->lose_by = i->named_at == w->now ? NEVER : w->now + MISSED * w->size.ping_us;
+    i->conn = conn;
+    i->t.epoch = m->epoch;
+    i->heard_at = w->now;
+}
+
 void
 rules_sent(struct fleet *w, struct id *i, uint64_t conn, const struct wire_msg *m)
 {
     switch (m->type) {
     case WIRE_WELCOME:
-        i->conn = conn;
-        i->t.epoch = m->epoch;
-        i->heard_at = w->now;
+        sent_welcome(w, i, conn, m);
         break;
     case WIRE_PERMIT:
         if (!i->t.running || !same(i->t.run, m->run))
             fleet_breaks(w, i, "a permit for a run that is not the current one");
-        i->answer_by = NEVER;
+        i->answer_by = i->lose_by = NEVER;
         i->named_at = w->now;
         break;
     case WIRE_HOLD:
@@ -329,6 +359,13 @@ look_at(struct fleet *w, struct id *i)
         fleet_breaks(w, i, "a ready was not answered");
     if (i->t.asking && i->t.kind != WIRE_S_TERMINATE + 1 && w->now - SLACK_US > permit_at(w, i))
         fleet_breaks(w, i, "nothing holds it, its time has come, and it is not permitted");
+    if (i->t.asking && i->t.resume == WIRE_RESUME_SCHEDULE && !i->t.run_now &&
+        w->now - SLACK_US > later(later(i->asked_at, i->learnt_at), due_at(i)))
+        fleet_breaks(w, i, "it resumes by its schedule, and was held for longer than its time came");
+    if (i->row_by < w->now)
+        fleet_breaks(w, i, "what has changed was not stored");
+    if (i->t.running && w->now - SLACK_US > i->lose_by)
+        fleet_breaks(w, i, "a run was not given up in time");
     if (i->t.running && w->now - i->named_at > 3 * MISSED * w->size.ping_us + NET_US)
         fleet_breaks(w, i, "a run goes on that nobody has any more");
 }

@@ -110,6 +110,8 @@ message(struct fleet *w, uint64_t conn, const struct wire_msg *m)
     if (i->conn != conn)
         return;
     i->heard_at = w->now;
+    if (i->named_at == w->now)
+        i->lose_by = NEVER;
     if (m->type == WIRE_READY)
         ready(w, i, m);
 }
@@ -126,6 +128,8 @@ operator(struct fleet *w, const struct core_event *e)
     if (i == NULL)
         return;
     if (e->u.operator.action == CORE_PAUSE || e->u.operator.action == CORE_RESUME) {
+        if (i->t.paused != (e->u.operator.action == CORE_PAUSE))
+            i->row_by = w->now;
         i->t.paused = e->u.operator.action == CORE_PAUSE;
         note_one(w, i);
     } else if (e->u.operator.action == CORE_RUN_NOW) {
@@ -199,7 +203,8 @@ find(struct fleet *w, struct id *i)
     }
     i->conn = 0;
     i->heard_at = i->named_at = w->now;
-    i->run_now_at = i->answer_by = NEVER;
+    i->run_now_at = i->answer_by = i->row_by = NEVER;
+    i->lose_by = w->now + MISSED * w->size.ping_us;
     i->clear_at[0] = i->clear_at[1] = NEVER;
     note_one(w, i);
 }
@@ -251,13 +256,15 @@ truth_at_end(const struct fleet *w, const struct id *i, const uint8_t *run)
     memcpy(t.ended, run, WIRE_RUN_LEN);
     t.base_lo = t.base_hi = w->now;
     t.last_run_us = w->now + w->wall_us;
-    t.ends++;
+    t.ends = i->ends + 1;
     return t;
 }
 
 void
 truth_row(struct fleet *w, struct id *i, const struct truth *t, const struct core_row *row)
 {
+    if (t == &i->t)
+        i->row_by = NEVER;
     if (row->kind != t->kind || row->period_us != t->period_us || row->ran != t->ran)
         fleet_breaks(w, i, "a row says another schedule than the connector");
     if (row->paused != t->paused)
