@@ -133,6 +133,7 @@ draw_id(struct fleet *w, uint32_t n, uint64_t seed)
     i->resume = i->kind == WIRE_S_PERIOD + 1 && chance_is(&i->c, 0.4) ? WIRE_RESUME_SCHEDULE : WIRE_RESUME_DRAIN;
     i->stubborn = chance_is(&i->c, 0.1);
     i->remembers = chance_is(&i->c, 0.1);
+    i->slow = chance_is(&i->c, 0.1);
     i->cursor = chance_is(&i->c, 0.3);
     i->early = chance_is(&i->c, 0.5);
     i->publisher = (uint32_t)chance_below(&i->c, w->size.publishers);

@@ -11,7 +11,7 @@ enum { SAVE_US = 1000000, TURN_US = 500, ROW_US = 15000 };
 static void
 plan_turn(struct fleet *w, int64_t when)
 {
-    if (w->turn_at > w->now && w->turn_at <= when)
+    if (w->turn_at >= w->now && w->turn_at <= when)
         return;
     w->turn_at = when > w->now ? when : w->now + 1;
     fleet_at(w, w->turn_at, EV_TURN, 0, 0);
@@ -248,6 +248,7 @@ gateway_turn(struct fleet *w)
 {
     const struct core_event e = {.kind = CORE_TURN};
 
+    w->turn_at = NEVER;
     gateway_step(w, &e);
     if (core_due(w->core) != INT64_MAX)
         plan_turn(w, core_due(w->core));

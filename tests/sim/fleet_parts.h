@@ -37,7 +37,7 @@ struct program {
     uint32_t strays;         /* words of an old end, not answered yet */
     uint64_t epoch, attempt;
     int64_t  out_at, in_at;  /* nothing arrives before what was sent before */
-    int64_t  hello_at, hello_wait, ping_at, run_at, heard_at, tick_at;
+    int64_t  hello_at, hello_wait, ping_at, ask_at, run_at, heard_at, tick_at;
     int64_t  changed_at;     /* what it asks, runs or waits for began then */
 };
 
@@ -60,6 +60,7 @@ struct id {
     uint8_t  kind, first, resume; /* as in struct truth */
     bool     stubborn;            /* ignores stops */
     bool     remembers;           /* its run, over a restart */
+    bool     slow;                /* takes its time between welcome and ready */
     bool     cursor;              /* ends its runs with a state, in one */
     bool     early;               /* takes a permit between hello and welcome */
     int64_t  period_ms, run_us, gap_us;

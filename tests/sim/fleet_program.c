@@ -42,6 +42,8 @@ plan(struct fleet *w, struct id *i, struct program *p)
         next = p->hello_at;
     if (p->ping_at < next)
         next = p->ping_at;
+    if (p->ask_at < next)
+        next = p->ask_at;
     if (next >= p->tick_at)
         return;
     p->tick_at = next > w->now ? next : w->now + 1;
@@ -81,7 +83,7 @@ hello_again(struct fleet *w, struct id *i, struct program *p, int64_t in_us)
     p->up = p->asked = false;
     p->changed_at = w->now;
     p->hello_wait = HELLO_WAIT_US;
-    p->ping_at = NEVER;
+    p->ping_at = p->ask_at = NEVER;
     p->unanswered = p->strays = 0;
     p->hello_at = w->now + in_us;
     if (in_us == 0)
@@ -165,7 +167,7 @@ program_start(struct fleet *w, struct id *i, struct program *p)
     struct program before = *p;
 
     *p = (struct program){.alive = true, .fresh = true, .use = before.use + 1, .birth = ++i->births, .run_at = NEVER,
-                          .ping_at = NEVER, .tick_at = NEVER, .heard_at = w->now};
+                          .ping_at = NEVER, .ask_at = NEVER, .tick_at = NEVER, .heard_at = w->now};
     p->out_at = before.out_at;
     p->in_at = before.in_at;
     p->lost_use = before.lost_use;
@@ -228,6 +230,8 @@ welcomed(struct fleet *w, struct id *i, struct program *p, const struct wire_msg
     if (p->running && p->ended) {
         p->plain = chance_is(&i->c, 0.5); /* whether its state arrived is another exchange, which is left out here */
         done(w, i, p);
+    } else if (i->slow) {
+        p->ask_at = p->changed_at = w->now + chance_below(&i->c, w->size.ping_us);
     } else {
         program_ready(w, i, p);
     }
@@ -379,6 +383,10 @@ program_tick(struct fleet *w, struct id *i, struct program *p)
     }
     if (p->hello_at <= w->now)
         hello(w, i, p);
+    if (p->ask_at <= w->now) {
+        p->ask_at = NEVER;
+        program_ready(w, i, p);
+    }
     if (p->ping_at <= w->now) {
         if (p->unanswered >= MISSED) {
             program_reconnect(w, i, p, true);
