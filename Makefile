@@ -131,6 +131,7 @@ CORE_SRC := \
     gateway/core/credit.c \
     gateway/core/custody.c \
     gateway/core/due.c \
+    gateway/core/forming.c \
     gateway/core/posting.c \
     gateway/core/run.c \
     gateway/core/schedule.c \
@@ -183,6 +184,8 @@ GATEWAY_SRC := \
     gateway/doors/router.c \
     gateway/effects.c \
     gateway/files.c \
+    gateway/formats/former.c \
+    gateway/formed.c \
     gateway/loop.c \
     gateway/loop_open.c \
     gateway/main.c \
@@ -258,6 +261,7 @@ $(call unit,core_expect_test,$(CORE_WORLD),msgpack)
 $(call unit,core_run_test,$(CORE_WORLD),msgpack)
 $(call unit,core_takeover_test,$(CORE_WORLD),msgpack)
 $(call unit,core_custody_test,$(CORE_WORLD),msgpack)
+$(call unit,core_forming_test,$(CORE_WORLD),msgpack)
 $(call unit,core_verdict_test,$(CORE_WORLD),msgpack)
 $(call unit,core_posting_test,$(CORE_WORLD),msgpack)
 $(call unit,core_credit_test,$(CORE_WORLD),msgpack)

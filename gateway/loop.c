@@ -303,6 +303,7 @@ turn(struct loop *l, struct err *err)
     l->now_us = clock_mono_us();
     take_signals(l);
     take_pub_events(l);
+    formed_take(l);
     schedules_answers(l);
     schedules_wall(l);
     operators_turn(l->operators, l->now_us);
@@ -327,6 +328,7 @@ loop_run(struct loop *l, struct err *err)
         {.fd = door_fd(l->door), .events = POLLIN},
         {.fd = mailbox_fd(l->pub_events), .events = POLLIN},
         {.fd = mailbox_fd(l->answers), .events = POLLIN},
+        {.fd = mailbox_fd(l->formed), .events = POLLIN},
         {.fd = l->signals, .events = POLLIN},
         {.fd = operators_fd(l->operators), .events = POLLIN},
     };

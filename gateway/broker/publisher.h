@@ -25,6 +25,7 @@ struct pub_target {
     const char *exchange;    /* "" is the default exchange */
     const char *routing_key; /* at most 255 bytes */
     const char *queue;       /* verified to exist and be durable; "" cannot be verified, and a line says so */
+    const char *opencti_id;  /* a queue of OpenCTI's, of this connector: declared with its arguments; NULL: not so */
     bool        declare;     /* create queue (durable, classic), exchange (durable, direct) and binding if missing; a
                               * new queue is published to 2 s later: RabbitMQ may forget a younger one in a kill */
 };
