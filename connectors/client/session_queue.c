@@ -86,6 +86,20 @@ start(struct session *s, struct session_bundle *b)
         s->started = b->seq;
 }
 
+/* What only its first chunk says. */
+static void
+describe(const struct session_bundle *b, struct wire_msg *m)
+{
+    m->ctype = b->ctype;
+    m->options = b->options;
+    m->has |= b->ctype.at != NULL ? UINT64_C(1) << WIRE_F_CTYPE : 0;
+    m->has |= b->options.at != NULL ? UINT64_C(1) << WIRE_F_OPTIONS : 0;
+    if (b->format > 0) {
+        m->has |= UINT64_C(1) << WIRE_F_FORMAT;
+        m->format = (enum wire_format)(b->format - 1);
+    }
+}
+
 /* A bundle that got its verdict half-way is sent to its end all the same: the gateway drops the rest in
  * silence, and takes the next bundle only after the last chunk. */
 bool
@@ -103,10 +117,7 @@ session_queue_output(struct session *s, struct session_output *ret)
     ret->msg.off = s->cursor_off;
     if (s->cursor_off == 0) {
         start(s, b);
-        if (b->ctype.at != NULL) {
-            ret->msg.has |= UINT64_C(1) << WIRE_F_CTYPE;
-            ret->msg.ctype = b->ctype;
-        }
+        describe(b, &ret->msg);
     }
     left = b->size - s->cursor_off;
     ret->bundle = b;

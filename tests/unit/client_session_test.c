@@ -474,7 +474,11 @@ a_large_bundle_goes_in_chunks_without_gaps(void **state)
     struct world *w = *state;
     uint64_t size = 3 * 65536 + 17, off = 0;
 
-    push(w, size)->ctype = (struct wire_text){.at = "a/b", .len = 3};
+    struct session_bundle *b = push(w, size);
+
+    b->ctype = (struct wire_text){.at = "a/b", .len = 3};
+    b->options = (struct wire_text){.at = "{}", .len = 2};
+    b->format = WIRE_FMT_OPENCTI + 1;
     push(w, 1);
     is_welcomed(w, 1, 1 << 20);
     while (off < size) {
@@ -485,6 +489,8 @@ a_large_bundle_goes_in_chunks_without_gaps(void **state)
         assert_int_equal(m->off, off);
         assert_int_equal(w->out.off, off);
         assert_int_equal(WIRE_HAS(m, WIRE_F_CTYPE), off == 0);
+        assert_int_equal(WIRE_HAS(m, WIRE_F_OPTIONS), off == 0);
+        assert_int_equal(WIRE_HAS(m, WIRE_F_FORMAT), off == 0);
         assert_int_equal(w->out.len, size - off < 65536 ? size - off : 65536);
         off += w->out.len;
     }
