@@ -141,6 +141,7 @@ CORE_SRC := \
     gateway/core/table.c \
     gateway/core/verdict.c
 BROKER_SRC := \
+    gateway/broker/bundle.c \
     gateway/broker/dial.c \
     gateway/broker/link.c \
     gateway/broker/outbox.c \
@@ -240,6 +241,7 @@ FILE_SRC := \
 $(call connector,stix-file,connectors/stix-file/main.c $(FILE_SRC),sluice config)
 
 # Tests, offline: $(call unit,NAME,MORE SOURCES,LIBRARIES)
+$(call unit,bundle_test,gateway/broker/bundle.c common/err.c common/text.c,no_memory)
 $(call unit,scan_test,common/scan.c common/clock.c)
 $(call unit,duration_test,common/duration.c common/duration_read.c common/err.c common/text.c)
 $(call unit,dial_test,gateway/broker/dial.c common/clock.c common/err.c common/text.c,resolver)
@@ -249,6 +251,8 @@ $(call unit,log_test,common/log.c common/err.c common/text.c,jansson no_memory)
 $(call unit,mailbox_test,common/mailbox.c common/err.c,no_memory no_eventfd)
 $(call unit,operators_test,$(ADMIN_SRC) gateway/suggest.c $(CORE_SRC) common/clock.c common/err.c common/log.c common/text.c \
     $(WIRE_SRC),jansson msgpack)
+$(call unit,send_test,tests/parts_double.c gateway/broker/send.c gateway/broker/watchdog.c gateway/broker/window.c common/clock.c \
+    common/err.c common/text.c,rabbitmq no_heap)
 $(call unit,size_test,common/size.c common/err.c common/text.c)
 $(call unit,text_test,common/text.c)
 $(call unit,vectors_test,tests/vectors.c common/text.c $(WIRE_SRC),msgpack)
