@@ -154,6 +154,7 @@ publish(struct loop *l, const struct core_effect *e)
         .session = e->u.publish.session,
         .target = targets_at(l->targets, e->u.publish.target),
         .body = body,
+        .parts = body == NULL ? NULL : body->parts,
         .connector = e->u.publish.connector,
         .epoch = e->u.publish.epoch,
         .seq = e->u.publish.seq,
