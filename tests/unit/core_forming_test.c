@@ -102,6 +102,20 @@ a_bundle_may_name_a_format_that_is_not_its_targets(void **state)
 }
 
 static void
+a_reload_may_change_the_format_of_what_comes_later(void **state)
+{
+    const struct core_connector list[] = {{.id = "stix", .target = 4}, {.id = "feed", .target = 1, .format = WIRE_FMT_OPENCTI}};
+    struct world *w = *state;
+    struct peer stix = peer_welcomed(w, "stix"), feed = peer_welcomed(w, "feed");
+
+    world_configure(w, list, 2, NULL);
+    peer_pushes(&stix, 100);
+    assert_int_equal(w->n_forming, 0);
+    peer_pushes(&feed, 100);
+    assert_int_equal(w->n_forming, 1);
+}
+
+static void
 options_without_a_format_are_refused_at_the_first_chunk(void **state)
 {
     struct world *w = *state;
@@ -228,6 +242,7 @@ main(void)
         cmocka_unit_test_setup_teardown(half_a_bundle_is_not_formed, setup, world_teardown),
         cmocka_unit_test_setup_teardown(a_bundle_keeps_its_place_while_it_is_formed, setup, world_teardown),
         cmocka_unit_test_setup_teardown(a_bundle_may_name_a_format_that_is_not_its_targets, setup, world_teardown),
+        cmocka_unit_test_setup_teardown(a_reload_may_change_the_format_of_what_comes_later, setup, world_teardown),
         cmocka_unit_test_setup_teardown(options_without_a_format_are_refused_at_the_first_chunk, setup, world_teardown),
         cmocka_unit_test_setup_teardown(a_bundle_that_cannot_be_formed_is_refused_and_the_next_one_goes_on, setup,
                                         world_teardown),
