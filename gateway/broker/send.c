@@ -282,7 +282,7 @@ sender_begin(struct sender *s, struct link *l, const struct window_item *item, s
     const struct pub_message *m = &item->message;
     const struct parts *parts = m->parts;
     const char *const ctype = parts != NULL ? parts->ctype : m->body->ctype;
-    const bool several = parts != NULL && parts->n > 1;
+    const uint32_t n = parts != NULL ? parts->n : 1;
     char id[WINDOW_ID_MAX];
     const size_t id_len = window_id(item, id);
     amqp_basic_publish_t method = {.exchange = amqp_cstring_bytes(m->target->exchange),
@@ -294,12 +294,12 @@ sender_begin(struct sender *s, struct link *l, const struct window_item *item, s
         header_number("x-sluice-epoch", m->epoch),
         header_number("x-sluice-seq", m->seq),
         header_number("x-sluice-part", (uint64_t)item->part + 1),
-        header_number("x-sluice-parts", several ? parts->n : 1)};
+        header_number("x-sluice-parts", n)};
     amqp_basic_properties_t properties = {
         ._flags = AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_MESSAGE_ID_FLAG | AMQP_BASIC_HEADERS_FLAG,
         .delivery_mode = AMQP_DELIVERY_PERSISTENT,
         .message_id = {.len = id_len, .bytes = id},
-        .headers = {.num_entries = several ? 5 : 3, .entries = headers}};
+        .headers = {.num_entries = n > 1 ? 5 : 3, .entries = headers}};
 
     assert(s->chunk == NULL && (parts != NULL || m->body->have == m->body->size));
     if (ctype[0] != '\0') {

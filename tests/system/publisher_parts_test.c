@@ -533,7 +533,11 @@ a_message_too_large_for_the_broker_is_named_and_its_bundle_alone_refused(void **
     uint32_t seen[42] = {0};
     declare(r, "large parts");
     declare(r, "large others");
-    struct desk *d = desk_up(r);
+    struct desk *d = desk_new("127.0.0.1", r->port);
+
+    d->config.window_bytes = 4 * (uint64_t)MESSAGE_MAX; /* so that others are open with it */
+    desk_start(d);
+    assert_true(desk_sees(d, PUB_UP, 1, WAIT_MS));
 
     parts_double_odd(bad, 2, MESSAGE_MAX + 1);
     post(d, &others, body, 0, 50);
@@ -564,6 +568,40 @@ a_message_too_large_for_the_broker_is_named_and_its_bundle_alone_refused(void **
     desk_free(d);
     body_free(body);
     parts_free(good);
+    parts_free(bad);
+}
+
+static void
+of_a_bundle_whose_exchange_is_gone_one_message_is_tried_alone(void **state)
+{
+    const struct rabbit *r = *state;
+    const struct pub_target good = to_queue("stays");
+    const struct pub_target gone = {.exchange = "goes", .routing_key = "k", .queue = "stays", .declare = true};
+    struct parts *bad = parts_double_new(300, 1024), *before = parts_double_new(100, 1024);
+    struct parts *behind = parts_double_new(300, 1024);
+    declare(r, "stays");
+    struct desk *d = desk_up(r);
+
+    parts_double_gate(bad, 1); /* its target was looked at */
+    post_parts(d, &good, before, 1);
+    post_parts(d, &gone, bad, 2);
+    post_parts(d, &good, behind, 3);
+    wait_at_gate(bad);
+    amqp_connection_state_t c = operator_open(r);
+    amqp_exchange_delete(c, 1, amqp_cstring_bytes("goes"), 0);
+    operator_ok(c);
+    operator_close(c);
+    parts_double_open(bad);
+    desk_results(d, 3);
+    assert_int_equal(d->result[1], PUB_CONFIRMED);
+    assert_int_equal(d->result[2], PUB_REFUSED);
+    assert_int_equal(d->result[3], PUB_CONFIRMED);
+    assert_non_null(strstr(d->text, " of 300: 404 NOT_FOUND - no exchange 'goes'"));
+    assert_in_range(parts_double_written(bad), 1, WINDOW + 2);
+    assert_int_equal(d->count[PUB_DOWN], 0);
+    desk_free(d);
+    parts_free(behind);
+    parts_free(before);
     parts_free(bad);
 }
 
@@ -680,6 +718,7 @@ main(void)
         cmocka_unit_test(a_bundle_gets_through_a_connection_that_breaks_again_and_again),
         cmocka_unit_test(a_bundle_that_no_queue_is_bound_for_comes_back_once),
         cmocka_unit_test(a_message_too_large_for_the_broker_is_named_and_its_bundle_alone_refused),
+        cmocka_unit_test(of_a_bundle_whose_exchange_is_gone_one_message_is_tried_alone),
         cmocka_unit_test(without_memory_for_a_message_its_bundle_is_tried_again_later),
         cmocka_unit_test(a_queue_deleted_amid_a_bundle_is_declared_again_for_the_rest),
         cmocka_unit_test(a_bundle_without_a_queue_is_answered_with_what_to_do),
