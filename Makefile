@@ -357,6 +357,7 @@ PUB_SRC := \
     common/text.c
 $(call system,publisher_test,$(PUB_SRC),rabbitmq)
 $(call system,publisher_faults_test,$(PUB_SRC),rabbitmq)
+$(call system,publisher_parts_test,tests/parts_double.c tests/system/proxy.c $(PUB_SRC),rabbitmq no_heap)
 
 # Tests that are scripts; they print TAP.
 SYSTEM_SCRIPTS := \
