@@ -203,6 +203,7 @@ GATEWAY_SRC := \
     gateway/doors/router.c \
     gateway/effects.c \
     gateway/files.c \
+    $(OPENCTI_SRC) \
     gateway/formats/former.c \
     gateway/formed.c \
     gateway/loop.c \
