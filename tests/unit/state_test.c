@@ -383,6 +383,32 @@ a_flush_that_fails_is_told_and_changes_nothing(void **state)
     assert_state(w, "kev", "three", 5, 2);
 }
 
+static void
+assert_not_saved_without(struct world *w, const char *name)
+{
+    char path[PATH], aside[PATH];
+
+    assert_int_equal(rename(path_in(w, name, path), path_in(w, "ballast", aside)), 0);
+    struct state_answer a = set(w, "kev", "two", 3, 1);
+    assert_int_equal(a.kind, STATE_FAILED);
+    assert_non_null(strstr(a.text, "removed or replaced"));
+    answer_drop(&a);
+    assert_int_equal(rename(aside, path), 0);
+}
+
+static void
+nothing_is_called_saved_while_the_file_is_removed(void **state)
+{
+    struct world *w = *state;
+
+    open_state(w);
+    assert_saved(set(w, "kev", "one", 3, 0), 1);
+    assert_not_saved_without(w, "state.db");
+    assert_not_saved_without(w, "state.db-wal");
+    assert_state(w, "kev", "one", 3, 1);
+    assert_saved(set(w, "kev", "two", 3, 1), 2); /* it is back */
+}
+
 /* --- marks ----------------------------------------------------------------------------------------------------- */
 
 struct marks {
@@ -926,6 +952,7 @@ main(void)
         TEST(an_id_that_is_too_long_is_refused),
         TEST(nothing_is_answered_before_it_is_flushed),
         TEST(a_flush_that_fails_is_told_and_changes_nothing),
+        TEST(nothing_is_called_saved_while_the_file_is_removed),
         TEST(marks_are_there_after_a_restart_and_never_step_back),
         TEST(marks_outside_of_the_protocols_numbers_are_refused),
         TEST(marks_are_not_read_once_something_was_asked),
