@@ -90,7 +90,7 @@ enum core_event_kind {
     CORE_STORED,    /* stored: what became of a CORE_STORE_ROW */
     CORE_COMMIT,    /* commit: a connector wants its state replaced; answered with CORE_COMMIT_GO or _FAIL */
     CORE_COMMITTED, /* stored: what became of a CORE_COMMIT_GO */
-    CORE_SAVE,      /* time to write marks: answered with CORE_STORE_MARK for each that moved */
+    CORE_SAVE,      /* time to write marks: answered with CORE_STORE_MARK for each that moved; rows that failed, too */
     CORE_DRAIN,     /* stop: no more credit, no more permits */
     CORE_STOP,      /* the gateway ends now: say so to all who are connected */
     CORE_TURN       /* the end of a turn of the loop: what is gathered is said now; timers are looked at */
@@ -155,7 +155,8 @@ enum core_effect_kind {
     CORE_FREE,       /* slot: its body is of no more use */
     CORE_PUBLISH,    /* slot, publish: hand the body to a publisher */
     CORE_STORE_MARK, /* mark */
-    CORE_STORE_ROW,  /* row, ticket: keep this schedule; answered with CORE_STORED */
+    CORE_STORE_ROW,  /* row, ticket: keep this schedule; answered with CORE_STORED, before which its connector has
+                        no other */
     CORE_CLEAR_STATE, /* id: make this connector's state empty, with the next version */
     CORE_COMMIT_GO,  /* go: store the state of this ticket now, with the row in one; answered with CORE_COMMITTED */
     CORE_COMMIT_FAIL, /* fail: the state of this ticket will not be stored */
@@ -206,8 +207,8 @@ struct core_effect {
         } fail;
         struct {
             const char    *id;      /* NULL: of the whole gateway */
-            const char    *what;    /* "permit" "hold" "done" "failed" "lost" "adopted" "paused" ... */
-            uint32_t       reasons; /* of a hold */
+            const char    *what;    /* "permit" "hold" "skipped" "done" "failed" "lost" "adopted" "paused" ... */
+            uint32_t       reasons; /* of a hold, or why a period is skipped */
             const uint8_t *run;     /* WIRE_RUN_LEN bytes; NULL: none */
             const char    *text;    /* of a connector, UTF-8, text_len bytes; NULL: none */
             uint32_t       text_len;

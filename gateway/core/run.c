@@ -47,23 +47,38 @@ run_row(const struct core *k, const struct connector *c, struct core_row *row)
         row->next_run_us = s->base_us + s->period_us + k->wall_us;
 }
 
-void
+/* One at a time: a row says all, so what changes while one is at the store is told by the next, and a connector that
+ * is quicker than the disk does not fill the memory with rows. */
+uint32_t
 run_store(struct core *k, struct connector *c)
 {
     struct core_effect e = {.kind = CORE_STORE_ROW};
+    struct schedule *s = &c->sch;
 
-    c->sch.unstored = false;
+    s->row_due = s->row_out;
+    if (s->row_due)
+        return s->row + 1;
+    s->row_out = true;
     run_row(k, c, &e.u.store.row);
-    e.u.store.ticket = (uint64_t)c->number << 32 | ++c->sch.row;
+    e.u.store.ticket = (uint64_t)c->number << 32 | ++s->row;
     core_emit(k, &e);
+    return s->row;
 }
 
 void
 run_store_end(struct core *k, struct connector *c)
 {
-    run_store(k, c);
-    c->sch.end_row = c->sch.row;
+    c->sch.end_row = run_store(k, c);
     c->sch.end_stored = false;
+}
+
+void
+run_save(struct core *k)
+{
+    uint32_t i;
+
+    while ((i = list_pop(k, &k->unstored)) != NONE)
+        run_store(k, k->connectors[i]);
 }
 
 void
@@ -89,8 +104,10 @@ run_stored(struct core *k, uint64_t ticket, bool ok)
 
     if (c == NULL)
         return;
+    c->sch.row_out = false;
     if (!ok) {
-        c->sch.unstored = true;
+        c->sch.row_due = false;
+        list_push(k, &k->unstored, i);
         return;
     }
     /* Rows are stored in order, so a later one holds what an earlier one said. */
@@ -100,6 +117,8 @@ run_stored(struct core *k, uint64_t ticket, bool ok)
         c->sch.ack = false;
         run_answer_done(k, c);
     }
+    if (c->sch.row_due)
+        run_store(k, c);
 }
 
 /* FNV-1a of the id: who was due at the same time while nobody was there is let in one after the other. */
@@ -272,8 +291,6 @@ run_declared(struct core *k, struct connector *c, const struct wire_msg *m)
 {
     struct schedule *s = &c->sch;
 
-    if (s->unstored)
-        run_store(k, c);
     if (!WIRE_HAS(m, WIRE_F_RUN)) {
         if (m->type == WIRE_PING)
             remind(k, c);

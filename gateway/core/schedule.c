@@ -52,6 +52,7 @@ held(struct core *k, struct connector *c, uint32_t reasons)
     if (s->kind == WIRE_S_TERMINATE + 1)
         return; /* looked at once: it is told, and asks again when it is started again */
     if (periodic(s) && s->resume == WIRE_RESUME_SCHEDULE && !s->run_now) {
+        run_journal(k, c, "skipped", reasons, NULL); /* the period that follows: the reasons may stay the same */
         s->base_us = k->now_us;
         due_set(k, c, due_of(s));
         run_store(k, c);

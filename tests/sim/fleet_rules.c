@@ -248,6 +248,8 @@ journal(struct fleet *w, const struct core_effect *e)
         on_lost(w, i, run);
     if (strcmp(what, "hold") == 0)
         on_hold(w, i, e->u.journal.reasons);
+    if (strcmp(what, "skipped") == 0)
+        truth_skipped(w, i);
 }
 
 /* Who is silent, or says bye, has lost its run at once; else it has three pings to come back with it. */
@@ -362,7 +364,7 @@ look_at(struct fleet *w, struct id *i)
     if (i->t.asking && i->t.resume == WIRE_RESUME_SCHEDULE && !i->t.run_now &&
         w->now - SLACK_US > later(later(i->asked_at, i->learnt_at), due_at(i)))
         fleet_breaks(w, i, "it resumes by its schedule, and was held for longer than its time came");
-    if (i->row_by < w->now)
+    if (i->row_by < w->now && !i->row_out)
         fleet_breaks(w, i, "what has changed was not stored");
     if (i->t.running && w->now - SLACK_US > i->lose_by)
         fleet_breaks(w, i, "a run was not given up in time");

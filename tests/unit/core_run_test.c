@@ -165,6 +165,64 @@ the_end_of_a_run_is_answered_when_it_is_on_the_disk_and_not_before(void **state)
 }
 
 static void
+who_is_quicker_than_the_disk_has_one_row_on_its_way_and_the_last_one_counts(void **state)
+{
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "feed");
+
+    w->slow_disk = true;
+    for (int i = 0; i < 50; i++) {
+        peer_ready(&p);
+        peer_done(&p, p.run);
+    }
+    assert_int_equal(w->n_rows, 1);
+    assert_true(row_last(w, "feed")->has_run);
+    assert_int_equal(said_count(w, p.conn, WIRE_HOLD), 0);
+    disk_answers(w, true);
+    assert_int_equal(w->n_rows, 2);
+    assert_false(row_last(w, "feed")->has_run);
+    assert_memory_equal(row_last(w, "feed")->ended, p.run, sizeof(p.run));
+    assert_memory_equal(said_last(w, p.conn, WIRE_HOLD)->run, p.run, sizeof(p.run));
+}
+
+static void
+what_the_disk_did_not_take_is_stored_at_the_next_save_whoever_is_there(void **state)
+{
+    const struct core_event pause = {.kind = CORE_OPERATOR, .u.operator = {"slow", CORE_PAUSE}};
+    struct world *w = *state;
+
+    w->slow_disk = true;
+    world_step(w, &pause);
+    disk_answers(w, false);
+    assert_int_equal(w->n_rows, 1);
+    world_kind(w, CORE_SAVE);
+    assert_int_equal(w->n_rows, 2);
+    assert_true(row_last(w, "slow")->paused);
+    world_kind(w, CORE_SAVE); /* it is on its way */
+    disk_answers(w, true);
+    world_kind(w, CORE_SAVE);
+    assert_int_equal(w->n_rows, 2);
+}
+
+static void
+an_end_that_the_disk_did_not_take_is_answered_once_it_did(void **state)
+{
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "feed");
+
+    peer_ready(&p);
+    w->slow_disk = true;
+    peer_done(&p, p.run);
+    disk_answers(w, false);
+    peer_done(&p, p.run);
+    assert_int_equal(said_count(w, p.conn, WIRE_HOLD), 0);
+    world_kind(w, CORE_SAVE);
+    disk_answers(w, true);
+    assert_int_equal(said_count(w, p.conn, WIRE_HOLD), 1);
+    assert_memory_equal(said_last(w, p.conn, WIRE_HOLD)->run, p.run, sizeof(p.run));
+}
+
+static void
 a_new_program_has_no_run_yet(void **state)
 {
     struct world *w = *state;
@@ -339,6 +397,9 @@ main(void)
         TEST(a_ping_with_another_run_is_told_that_it_was_superseded_and_ready_brings_the_current_one),
         TEST(a_ping_without_the_run_that_is_under_way_is_told_of_it),
         TEST(the_end_of_a_run_is_answered_when_it_is_on_the_disk_and_not_before),
+        TEST(who_is_quicker_than_the_disk_has_one_row_on_its_way_and_the_last_one_counts),
+        TEST(what_the_disk_did_not_take_is_stored_at_the_next_save_whoever_is_there),
+        TEST(an_end_that_the_disk_did_not_take_is_answered_once_it_did),
         TEST(a_new_program_has_no_run_yet),
         TEST(while_the_gateway_drains_there_is_no_permit_but_a_hold_that_says_why),
         TEST(while_the_gateway_drains_credit_that_is_out_may_be_used_and_is_answered_for),
