@@ -209,6 +209,7 @@ struct core_effect {
             const char    *id;      /* NULL: of the whole gateway */
             const char    *what;    /* "permit" "hold" "skipped" "done" "failed" "lost" "adopted" "paused" ... */
             uint32_t       reasons; /* of a hold, or why a period is skipped */
+            int64_t        due_us;  /* wall clock: since when its time has come, by its schedule; 0: none decides */
             const uint8_t *run;     /* WIRE_RUN_LEN bytes; NULL: none */
             const char    *text;    /* of a connector, UTF-8, text_len bytes; NULL: none */
             uint32_t       text_len;

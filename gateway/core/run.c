@@ -9,8 +9,8 @@
 
 enum { JITTER_MOST_S = 60, JITTER_PART = 10 };
 
-void
-run_journal(struct core *k, const struct connector *c, const char *what, uint32_t reasons, const struct wire_msg *m)
+static struct core_effect
+journal_line(const struct connector *c, const char *what, uint32_t reasons)
 {
     struct core_effect e = {.kind = CORE_JOURNAL};
 
@@ -18,10 +18,28 @@ run_journal(struct core *k, const struct connector *c, const char *what, uint32_
     e.u.journal.what = what;
     e.u.journal.reasons = reasons;
     e.u.journal.run = c != NULL && c->sch.running ? c->sch.run : NULL;
+    return e;
+}
+
+void
+run_journal(struct core *k, const struct connector *c, const char *what, uint32_t reasons, const struct wire_msg *m)
+{
+    struct core_effect e = journal_line(c, what, reasons);
+
     if (m != NULL && WIRE_HAS(m, WIRE_F_TEXT)) {
         e.u.journal.text = m->text.at;
         e.u.journal.text_len = m->text.len;
     }
+    core_emit(k, &e);
+}
+
+void
+run_journal_look(struct core *k, const struct connector *c, const char *what, uint32_t reasons)
+{
+    struct core_effect e = journal_line(c, what, reasons);
+
+    if (c->sch.kind == WIRE_S_PERIOD + 1)
+        e.u.journal.due_us = c->sch.base_us + c->sch.period_us + k->wall_us;
     core_emit(k, &e);
 }
 
@@ -178,7 +196,7 @@ run_send_permit(struct core *k, const struct connector *c)
 }
 
 static void
-begin(struct core *k, struct connector *c, const char *what)
+begin(struct core *k, struct connector *c)
 {
     struct schedule *s = &c->sch;
 
@@ -186,8 +204,6 @@ begin(struct core *k, struct connector *c, const char *what)
     s->asking = s->answer = s->run_now = s->expected = s->lost = false;
     s->held_by = s->told = 0;
     due_drop(k, c);
-    run_journal(k, c, what, 0, NULL);
-    run_store(k, c);
 }
 
 void
@@ -196,7 +212,9 @@ run_permit(struct core *k, struct connector *c)
     const uint64_t r[2] = {core_random(k), core_random(k)};
 
     memcpy(c->sch.run, r, sizeof(c->sch.run));
-    begin(k, c, "permit");
+    begin(k, c);
+    run_journal_look(k, c, "permit", 0);
+    run_store(k, c);
     run_send_permit(k, c);
 }
 
@@ -307,7 +325,9 @@ run_declared(struct core *k, struct connector *c, const struct wire_msg *m)
     } else if (!s->ended_known || s->lost || memcmp(s->ended, m->run, sizeof(s->ended)) != 0) {
         /* We were started again, or thought it lost: as long as no newer run is permitted, it goes on. */
         memcpy(s->run, m->run, sizeof(s->run));
-        begin(k, c, "adopted");
+        begin(k, c);
+        run_journal(k, c, "adopted", 0, NULL);
+        run_store(k, c);
     } else if (m->type == WIRE_PING && s->end_stored) {
         run_answer_done(k, c); /* the answer was lost on the way, at a full pipe */
     }

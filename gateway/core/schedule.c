@@ -47,12 +47,12 @@ held(struct core *k, struct connector *c, uint32_t reasons)
     struct schedule *s = &c->sch;
 
     if (s->held_by != reasons)
-        run_journal(k, c, "hold", reasons, NULL);
+        run_journal_look(k, c, "hold", reasons);
     s->held_by = reasons;
     if (s->kind == WIRE_S_TERMINATE + 1)
         return; /* looked at once: it is told, and asks again when it is started again */
     if (periodic(s) && s->resume == WIRE_RESUME_SCHEDULE && !s->run_now) {
-        run_journal(k, c, "skipped", reasons, NULL); /* the period that follows: the reasons may stay the same */
+        run_journal_look(k, c, "skipped", reasons); /* the period that follows: the reasons may stay the same */
         s->base_us = k->now_us;
         due_set(k, c, due_of(s));
         run_store(k, c);

@@ -123,6 +123,8 @@ format(struct writer *w, const struct journal_entry *e)
         put_json(w, ",\"connector\":", e->connector, strnlen(e->connector, TEXT_ID_MAX));
     put_json(w, ",\"what\":", e->what, strnlen(e->what, TEXT_ID_MAX));
     put_reasons(w, e->reasons);
+    if (e->due_us != 0)
+        put_json(w, ",\"due\":", text_time(e->due_us, time), strlen(time));
     if (e->run != NULL)
         put_run(w, e->run);
     if (e->text != NULL)

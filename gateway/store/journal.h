@@ -22,6 +22,7 @@ struct journal_entry {
     const char    *connector; /* NULL: of the whole gateway */
     const char    *what;
     uint32_t       reasons;   /* bits of wire_hold */
+    int64_t        due_us;    /* since when, by the wall clock, its time has come; 0: none decides */
     const uint8_t *run;       /* WIRE_RUN_LEN bytes; NULL: none */
     const char    *text;      /* UTF-8, text_len bytes (at most WIRE_TEXT_MAX are written); NULL: none */
     size_t         text_len;

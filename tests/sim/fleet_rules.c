@@ -218,6 +218,16 @@ tell_journal(struct fleet *w, const struct id *i, const struct core_effect *e)
     fputc('\n', w->trace);
 }
 
+/* The journal tells from what it was decided. */
+static void
+check_due(struct fleet *w, struct id *i, int64_t due_us)
+{
+    const int64_t base_us = due_us - w->wall_us - i->t.period_us;
+
+    if (!periodic(i) ? due_us != 0 : base_us < i->t.base_lo || base_us > i->t.base_hi)
+        fleet_breaks(w, i, "the journal says another time than the one it was due at");
+}
+
 static void
 journal(struct fleet *w, const struct core_effect *e)
 {
@@ -236,6 +246,8 @@ journal(struct fleet *w, const struct core_effect *e)
         fleet_breaks(w, i, "the journal does not say which run");
         return;
     }
+    if (permit || strcmp(what, "hold") == 0 || strcmp(what, "skipped") == 0)
+        check_due(w, i, e->u.journal.due_us);
     if (permit)
         on_permit(w, i, run);
     if (adopted)

@@ -150,6 +150,7 @@ a_decision_is_a_line_with_all_that_is_known_of_it(void **state)
     struct world *w = *state;
     const struct journal_entry e = {.wall_us = 1795223999123456, .connector = "kev", .what = "hold",
                                     .reasons = WIRE_HOLD_QUEUE | WIRE_HOLD_DRAINING, .run = run,
+                                    .due_us = 1795223940000000,
                                     .text = text, .text_len = sizeof(text) - 1};
     json_t *lines, *reasons;
 
@@ -158,10 +159,11 @@ a_decision_is_a_line_with_all_that_is_known_of_it(void **state)
     close_journal(w);
     lines = read_lines(w->path);
     assert_int_equal(json_array_size(lines), 1);
-    assert_int_equal(json_object_size(json_array_get(lines, 0)), 6);
+    assert_int_equal(json_object_size(json_array_get(lines, 0)), 7);
     assert_string_equal(word(lines, 0, "time"), "2026-11-21T01:19:59.123Z");
     assert_string_equal(word(lines, 0, "connector"), "kev");
     assert_string_equal(word(lines, 0, "what"), "hold");
+    assert_string_equal(word(lines, 0, "due"), "2026-11-21T01:19:00.000Z");
     assert_string_equal(word(lines, 0, "run"), "0001ab000000000000000000000000ff");
     assert_string_equal(word(lines, 0, "text"), text);
     reasons = json_object_get(json_array_get(lines, 0), "reasons");
