@@ -271,9 +271,11 @@ core_due(const struct core *k)
 }
 
 bool
-core_knows(const struct core *k, const char *id)
+core_configured(const struct core *k, const char *id)
 {
-    return table_find(k, id, (uint32_t)strlen(id)) != NONE;
+    const uint32_t i = table_find(k, id, (uint32_t)strlen(id));
+
+    return i != NONE && k->connectors[i]->configured;
 }
 
 const char *

@@ -72,7 +72,8 @@ enum core_action {
 };
 
 enum core_event_kind {
-    CORE_CONFIGURE, /* list: all connectors, at start and at each reload; unknown: how others are treated */
+    CORE_CONFIGURE, /* list: all connectors, at start and at each reload; unknown: how others are treated.  All or
+                       nothing: see core_configured */
     CORE_MARK,      /* mark: what the state knows of a connector; before its first hello */
     CORE_MESSAGE,   /* conn, msg, body_len, from a connector: hello ready bundle done ping bye */
     CORE_GONE,      /* conn: the door has lost it */
@@ -233,8 +234,9 @@ void core_step(struct core *core, const struct core_event *event, int64_t now_us
 /* When CORE_TURN must come at the latest, for timers; INT64_MAX: no timer runs. */
 int64_t core_due(const struct core *core);
 
-/* Is such a connector known?  For who takes an operator's request. */
-bool core_knows(const struct core *core, const char *id);
+/* Is it configured?  After a CORE_CONFIGURE all of its list are; or some are not, and then nothing was changed: there
+ * was no memory, or more than CORE_CONNECTORS_MAX would be known, those that were taken out included. */
+bool core_configured(const struct core *core, const char *id);
 
 /* How a connector stands with its schedule: what an operator is shown. */
 struct core_status {

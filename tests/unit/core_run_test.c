@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -333,6 +335,37 @@ who_comes_back_by_a_reload_goes_on_where_it_was(void **state)
     assert_int_equal(said_ack(w, p.conn), 1);
 }
 
+/* A reload with as many connectors as settings may have, of this name and a number. */
+static void
+reload_named(struct world *w, char name, uint32_t n)
+{
+    struct core_connector *list = calloc(n, sizeof(*list));
+
+    assert_non_null(list);
+    for (uint32_t i = 0; i < n; i++)
+        snprintf(list[i].id, sizeof(list[i].id), "%c%u", name, i);
+    world_configure(w, list, n, NULL);
+    free(list);
+}
+
+static void
+a_reload_that_finds_no_room_for_all_changes_nothing(void **state)
+{
+    struct world *w = *state;
+    struct peer p;
+
+    w->unchecked = true;
+    reload_named(w, 'a', CORE_CONNECTORS_MAX / 2);
+    assert_true(core_configured(w->core, "a0"));
+    p = peer_welcomed(w, "a0");
+    reload_named(w, 'b', CORE_CONNECTORS_MAX / 2); /* with those of before it is too much */
+    assert_false(core_configured(w->core, "b0"));
+    assert_true(core_configured(w->core, "a0"));
+    assert_false(was_forgotten(w, p.conn));
+    peer_pushes(&p, 10);
+    assert_non_null(broker_newest(w));
+}
+
 static void
 a_reload_leaves_who_stays_connected(void **state)
 {
@@ -406,6 +439,7 @@ main(void)
         TEST(a_reload_lets_in_who_was_added),
         TEST(a_reload_ends_who_was_taken_out_and_forwards_what_it_left),
         TEST(who_comes_back_by_a_reload_goes_on_where_it_was),
+        TEST(a_reload_that_finds_no_room_for_all_changes_nothing),
         TEST(a_reload_leaves_who_stays_connected),
         TEST(who_is_taken_out_where_unknown_ones_are_accepted_stays_with_the_default_target),
         TEST(a_reload_that_moves_a_connector_to_another_publisher_moves_what_waits),
