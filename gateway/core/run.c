@@ -231,6 +231,7 @@ run_finish(struct core *k, struct connector *c, const char *what, int64_t at_us,
     s->base_us = at_us; /* the next one is due a period after the end */
     if (!s->lost)
         s->last_run_us = at_us + k->wall_us;
+    list_push(k, &k->dirty, c->number); /* a state that waits to end it waits in vain */
 }
 
 static void
