@@ -243,7 +243,7 @@ struct core_status {
     const char *id;             /* lent until the core is freed */
     uint8_t     kind;           /* 0: none; else enum wire_schedule + 1 */
     bool        configured, connected, paused;
-    bool        running, asking; /* run is under way; it waits for a permit */
+    bool        running;        /* run is under way */
     bool        due;            /* nothing but reasons keeps it from a run */
     uint8_t     run[WIRE_RUN_LEN];
     uint32_t    reasons;        /* bits of wire_hold that would hold it now */

@@ -198,7 +198,7 @@ bool     table_bind(struct core *k, uint64_t conn, uint32_t i);
 void     table_unbind(struct core *k, uint64_t conn);
 void     table_free(struct core *k);
 
-/* session.c: hello, liveness, runs */
+/* session.c: hello, liveness, who is configured */
 void session_configure(struct core *k, const struct core_event *e);
 uint32_t session_known(struct core *k, const char *id); /* its number, also if it is not configured; NONE: no memory */
 void session_mark(struct core *k, const char *id, uint64_t epoch, uint64_t answered);

@@ -1,4 +1,4 @@
-/* session.c - who is connected: hello, pings, runs, and who was not heard of for too long. */
+/* session.c - who is connected: hello, pings, reloads, and who was not heard of for too long. */
 #include <string.h>
 
 #include "machine.h"
