@@ -33,6 +33,7 @@ struct schedule {
     uint8_t  first;      /* enum wire_first */
     uint8_t  resume;     /* enum wire_resume */
     bool     ran;        /* a run was ever permitted */
+    bool     skipped;    /* none was, and the first one waits for a period (resume "schedule") */
     bool     asking;     /* it said ready, and is neither permitted nor turned away */
     bool     answer;     /* a ready that was not answered yet */
     bool     running;    /* run is under way */

@@ -171,6 +171,7 @@ run_load(struct core *k, const struct core_row *row)
     memcpy(s->ended, row->ended, sizeof(s->ended));
     /* The wall clock may have jumped while we were away: never longer than a period, and never before now. */
     left = row->next_run_us - (k->now_us + k->wall_us);
+    s->skipped = !s->ran && left > 0; /* else its first run would be due already */
     if (left > s->period_us)
         left = s->period_us;
     if (left <= 0)

@@ -44,7 +44,7 @@ struct program {
 /* What the gateway has to know of a connector, by the decisions and by what it was told. */
 struct truth {
     uint8_t  kind, first, resume; /* kind: 0 none, else enum wire_schedule + 1 */
-    bool     ran, running, paused, run_now, asking, lost, ended_known;
+    bool     ran, skipped, running, paused, run_now, asking, lost, ended_known;
     uint8_t  run[WIRE_RUN_LEN], ended[WIRE_RUN_LEN];
     uint32_t ends;                /* of runs that were done, which it has heard of */
     uint64_t epoch;

@@ -90,7 +90,7 @@ ready(struct fleet *w, struct id *i, const struct wire_msg *m)
     t->resume = (uint8_t)(WIRE_HAS(m, WIRE_F_RESUME) ? m->resume : WIRE_RESUME_DRAIN);
     if (periodic(i)) {
         t->period_us = (int64_t)m->period_ms * 1000;
-        if (!t->ran)
+        if (!t->ran && !t->skipped)
             t->base_lo = t->base_hi = w->now - t->period_us;
     }
     i->answer_by = w->now + SLACK_US;
@@ -175,6 +175,7 @@ find_due(struct fleet *w, struct id *i)
     const int64_t most = t->period_us / JITTER_PART < JITTER_MOST_US ? t->period_us / JITTER_PART : JITTER_MOST_US;
     int64_t left = i->disk.row.next_run_us - (w->now + w->wall_us);
 
+    t->skipped = !t->ran && left > 0;
     if (left > t->period_us)
         left = t->period_us;
     t->base_lo = t->base_hi = w->now + (left > 0 ? left : 0) - t->period_us;
@@ -248,6 +249,7 @@ truth_skipped(struct fleet *w, struct id *i)
     if (!may_skip(w, i))
         fleet_breaks(w, i, "a period is skipped without a cause");
     i->t.base_lo = i->t.base_hi = i->row_by = w->now;
+    i->t.skipped = !i->t.ran;
     w->fig->skipped++;
 }
 

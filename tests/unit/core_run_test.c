@@ -224,6 +224,45 @@ an_end_that_the_disk_did_not_take_is_answered_once_it_did(void **state)
     assert_memory_equal(said_last(w, p.conn, WIRE_HOLD)->run, p.run, sizeof(p.run));
 }
 
+/* Each minute; and held, it waits for another one. */
+static void
+asks_by_the_minute(struct peer *p)
+{
+    const struct wire_msg m = {.type = WIRE_READY, .schedule = WIRE_S_PERIOD, .period_ms = 60000,
+                               .resume = WIRE_RESUME_SCHEDULE,
+                               .has = 1ULL << WIRE_F_WANT | 1ULL << WIRE_F_HEAD | 1ULL << WIRE_F_SCHEDULE |
+                                      1ULL << WIRE_F_PERIOD_MS | 1ULL << WIRE_F_RESUME};
+    const struct core_event e = {.kind = CORE_MESSAGE, .u.message = {.conn = p->conn, .msg = &m}};
+
+    world_step(p->w, &e);
+    world_turn(p->w);
+}
+
+static void
+who_waits_for_a_period_before_its_first_run_does_not_shorten_that_by_asking_again(void **state)
+{
+    const struct core_event pause = {.kind = CORE_OPERATOR, .u.operator = {"feed", CORE_PAUSE}};
+    const struct core_event resume = {.kind = CORE_OPERATOR, .u.operator = {"feed", CORE_RESUME}};
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "feed");
+    uint32_t rows;
+
+    world_step(w, &pause);
+    asks_by_the_minute(&p);
+    rows = w->n_rows;
+    world_pass(w, 1000000);
+    for (int i = 0; i < 10; i++)
+        asks_by_the_minute(&p);
+    assert_int_equal(w->n_rows, rows);
+    assert_int_equal(said_count(w, p.conn, WIRE_HOLD), 11); /* each is answered */
+    assert_int_equal(said_last(w, p.conn, WIRE_HOLD)->next_ms, 59000);
+    world_step(w, &resume);
+    asks_by_the_minute(&p);
+    assert_int_equal(said_count(w, p.conn, WIRE_PERMIT), 0);
+    world_pass(w, 59000000);
+    assert_int_equal(said_count(w, p.conn, WIRE_PERMIT), 1);
+}
+
 static void
 a_new_program_has_no_run_yet(void **state)
 {
@@ -433,6 +472,7 @@ main(void)
         TEST(who_is_quicker_than_the_disk_has_one_row_on_its_way_and_the_last_one_counts),
         TEST(what_the_disk_did_not_take_is_stored_at_the_next_save_whoever_is_there),
         TEST(an_end_that_the_disk_did_not_take_is_answered_once_it_did),
+        TEST(who_waits_for_a_period_before_its_first_run_does_not_shorten_that_by_asking_again),
         TEST(a_new_program_has_no_run_yet),
         TEST(while_the_gateway_drains_there_is_no_permit_but_a_hold_that_says_why),
         TEST(while_the_gateway_drains_credit_that_is_out_may_be_used_and_is_answered_for),
