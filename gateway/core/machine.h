@@ -270,7 +270,7 @@ void run_stored(struct core *k, uint64_t ticket, bool ok);
 void run_load(struct core *k, const struct core_row *row);
 void run_journal(struct core *k, const struct connector *c, const char *what, uint32_t reasons,
                  const struct wire_msg *m);
-void run_journal_look(struct core *k, const struct connector *c, const char *what, uint32_t reasons); /* with its time */
+void run_journal_look(struct core *k, const struct connector *c, const char *what, uint32_t reasons); /* and its time */
 
 /* What an end of its run changes, but for the row: that is the caller's to store. */
 void run_finish(struct core *k, struct connector *c, const char *what, int64_t at_us, const struct wire_msg *m);

@@ -4,7 +4,8 @@
  * journal is for people, and what must survive a power cut is in the state.  A line is whole or not there: what a
  * crash cut off is ended by the next one.
  * Bounds: the files stay within their limit together, by one rotation to journal.log.1; lines that wait to be written
- * have at most JOURNAL_WAITING_MAX bytes.  A file that is removed or moved away is made anew.  What finds no place there, or on the disk, is left out and counted. */
+ * have at most JOURNAL_WAITING_MAX bytes.  A file that is removed or moved away is made anew.  What finds no place
+ * there, or on the disk, is left out and counted. */
 #ifndef JOURNAL_H
 #define JOURNAL_H
 

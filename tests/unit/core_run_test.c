@@ -228,12 +228,12 @@ an_end_that_the_disk_did_not_take_is_answered_once_it_did(void **state)
 static void
 asks_by_the_minute(struct peer *p)
 {
-    const struct wire_msg m = {.type = WIRE_READY, .schedule = WIRE_S_PERIOD, .period_ms = 60000,
-                               .resume = WIRE_RESUME_SCHEDULE,
-                               .has = 1ULL << WIRE_F_WANT | 1ULL << WIRE_F_HEAD | 1ULL << WIRE_F_SCHEDULE |
-                                      1ULL << WIRE_F_PERIOD_MS | 1ULL << WIRE_F_RESUME};
+    struct wire_msg m = {.type = WIRE_READY, .schedule = WIRE_S_PERIOD, .period_ms = 60000};
     const struct core_event e = {.kind = CORE_MESSAGE, .u.message = {.conn = p->conn, .msg = &m}};
 
+    m.resume = WIRE_RESUME_SCHEDULE;
+    m.has = 1ULL << WIRE_F_WANT | 1ULL << WIRE_F_HEAD | 1ULL << WIRE_F_SCHEDULE | 1ULL << WIRE_F_PERIOD_MS |
+            1ULL << WIRE_F_RESUME;
     world_step(p->w, &e);
     world_turn(p->w);
 }
