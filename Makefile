@@ -256,6 +256,7 @@ CORE_WORLD := tests/unit/core_world.c $(CORE_SRC) common/err.c common/text.c $(W
 $(call unit,core_session_test,$(CORE_WORLD),msgpack)
 $(call unit,core_expect_test,$(CORE_WORLD),msgpack)
 $(call unit,core_run_test,$(CORE_WORLD),msgpack)
+$(call unit,core_opencti_test,$(CORE_WORLD),msgpack)
 $(call unit,core_takeover_test,$(CORE_WORLD),msgpack)
 $(call unit,core_custody_test,$(CORE_WORLD),msgpack)
 $(call unit,core_verdict_test,$(CORE_WORLD),msgpack)
