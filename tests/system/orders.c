@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -108,10 +109,11 @@ read_time(const char *text)
 {
     struct tm tm = {0};
     const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-    int ms = 0;
+    char *end = NULL;
     if (text[0] == '\0')
         return 0;
-    if (rest == NULL || sscanf(rest, ".%3dZ", &ms) != 1)
+    long ms = rest != NULL && *rest == '.' ? strtol(rest + 1, &end, 10) : 0;
+    if (end != rest + 4 || strcmp(end, "Z") != 0)
         fail_msg("\"%s\" is not a time", text);
     return (int64_t)timegm(&tm) * 1000 + ms;
 }

@@ -15,7 +15,8 @@
 
 #define BIT(f) (1ULL << (f))
 
-enum { PERIOD_S = 2, WALL_S = 1700000000 };
+enum { PERIOD_S = 2, WALL_S = 1700000000 /* when a test begins, in November 2023 */ };
+#define WALL_US (WALL_S * INT64_C(1000000))
 
 static const int64_t period_us = PERIOD_S * (int64_t)SECOND;
 
@@ -97,7 +98,7 @@ has_run(struct world *w, struct wire_msg plan)
 {
     struct peer p = peer_welcomed(w, "feed");
 
-    wall_is(w, WALL_S * (int64_t)SECOND);
+    wall_is(w, WALL_US);
     peer_plans(&p, plan);
     assert_int_equal(permits(&p), 1);
     runs(&p, SECOND, plan);
@@ -189,7 +190,7 @@ the_next_run_is_due_one_period_after_the_end_of_the_last_to_the_microsecond(void
     struct world *w = *state;
     struct peer p = peer_welcomed(w, "feed");
 
-    wall_is(w, WALL_S * (int64_t)SECOND);
+    wall_is(w, WALL_US);
     peer_plans(&p, each_period());
     for (size_t i = 0; i < sizeof(takes_us) / sizeof(takes_us[0]); i++) {
         world_forget(w);
@@ -208,8 +209,8 @@ last_run_is_the_end_of_the_run_and_next_run_a_period_later(void **state)
     struct peer p = peer_welcomed(w, "feed");
     int64_t end_us;
 
-    wall_is(w, WALL_S * (int64_t)SECOND);
-    end_us = WALL_S * (int64_t)SECOND + SECOND + SECOND / 2;
+    wall_is(w, WALL_US);
+    end_us = WALL_US + SECOND + SECOND / 2;
     peer_plans(&p, each_period());
     runs(&p, SECOND + SECOND / 2, each_period());
     assert_int_equal(stands(w, "feed").last_run_us, end_us);
@@ -410,7 +411,7 @@ a_held_run_and_terminate_does_not_set_last_run_as_opencti_does_by_accident(void 
     struct peer p = peer_welcomed(w, "feed");
     int64_t last_us;
 
-    wall_is(w, WALL_S * (int64_t)SECOND);
+    wall_is(w, WALL_US);
     are_held(w, "feed", WIRE_HOLD_QUEUE);
     peer_plans(&p, once());
     assert_int_equal(said_last(w, p.conn, WIRE_HOLD)->reasons, WIRE_HOLD_QUEUE);
@@ -419,7 +420,7 @@ a_held_run_and_terminate_does_not_set_last_run_as_opencti_does_by_accident(void 
     peer_plans(&p, once());
     runs(&p, SECOND, once());
     last_us = stands(w, "feed").last_run_us;
-    assert_int_equal(last_us, WALL_S * (int64_t)SECOND + SECOND);
+    assert_int_equal(last_us, WALL_US + SECOND);
     peer_done(&p, p.run);
     last_us = stands(w, "feed").last_run_us;
     are_held(w, "feed", WIRE_HOLD_QUEUE);
@@ -447,7 +448,7 @@ run_and_terminate_has_no_next_run_and_runs_as_often_as_it_is_started(void **stat
 {
     struct world *w = *state;
 
-    wall_is(w, WALL_S * (int64_t)SECOND);
+    wall_is(w, WALL_US);
     for (int i = 0; i < 3; i++) {
         struct peer p = peer_welcomed(w, "feed");
 
@@ -581,7 +582,7 @@ who_was_due_while_the_gateway_was_away_is_spread_over_a_part_of_the_period(void 
         struct peer p;
 
         row.period_us = rows[i].period_us;
-        row.next_run_us = WALL_S * (int64_t)SECOND;
+        row.next_run_us = WALL_US;
         p = after_a_restart(w, row, row.next_run_us + 1000 * (int64_t)SECOND);
         peer_waits(&p, rows[i].most_us);
         assert_int_equal(permits(&p), 1);
@@ -618,8 +619,8 @@ a_clock_that_was_set_while_the_gateway_was_away_costs_at_most_one_period(void **
     struct world *w = *state;
     struct core_row row = {.kind = WIRE_S_PERIOD + 1, .ran = true, .period_us = 10 * (int64_t)SECOND};
 
-    row.last_run_us = (WALL_S - 5) * (int64_t)SECOND;
-    row.next_run_us = (WALL_S + 5) * (int64_t)SECOND;
+    row.last_run_us = WALL_US - 5 * SECOND;
+    row.next_run_us = WALL_US + 5 * SECOND;
     for (size_t i = 0; i < sizeof(walls_s) / sizeof(walls_s[0]); i++) {
         struct peer p = after_a_restart(w, row, walls_s[i] * SECOND);
 
