@@ -256,6 +256,7 @@ CORE_WORLD := tests/unit/core_world.c $(CORE_SRC) common/err.c common/text.c $(W
 $(call unit,core_session_test,$(CORE_WORLD),msgpack)
 $(call unit,core_expect_test,$(CORE_WORLD),msgpack)
 $(call unit,core_run_test,$(CORE_WORLD),msgpack)
+$(call unit,core_opencti_test,$(CORE_WORLD),msgpack)
 $(call unit,core_takeover_test,$(CORE_WORLD),msgpack)
 $(call unit,core_custody_test,$(CORE_WORLD),msgpack)
 $(call unit,core_verdict_test,$(CORE_WORLD),msgpack)
@@ -280,6 +281,8 @@ $(call unit,client_push_test,tests/unit/client_gateway.c $(CLIENT_SRC),zmq msgpa
 $(call unit,client_handle_test,tests/unit/client_gateway.c $(CLIENT_SRC),zmq msgpack)
 $(call unit,kev_http_test,tests/unit/sluice_double.c tests/unit/tiny_http.c $(KEV_SRC),config curl jansson crypto)
 $(call unit,kev_test,tests/unit/sluice_double.c $(KEV_SRC),config curl jansson crypto)
+$(call unit,opencti_doc_test,tests/opencti_doc.c connectors/kit/setup.c connectors/kit/setup_file.c common/duration.c \
+    common/duration_read.c common/err.c common/text.c,sluice config zmq msgpack)
 $(call unit,setup_test,connectors/kit/setup.c connectors/kit/setup_file.c common/duration.c common/duration_read.c common/err.c common/text.c,config)
 $(call unit,stixfile_test,tests/unit/sluice_double.c $(FILE_SRC),config)
 
@@ -318,6 +321,9 @@ $(call system,badinput_test,tests/system/bad.c tests/vectors.c $(WORLD_SRC) $(WO
 $(call system,misuse_test,tests/system/bad.c $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
 $(call system,faults_broker_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
 $(call system,faults_connector_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
+SCENE_SRC := tests/opencti_doc.c tests/system/orders.c tests/system/program.c tests/system/scene.c
+$(call system,schedule_test,$(SCENE_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
+$(call system,schedule_words_test,$(SCENE_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
 
 PUB_SRC := \
     tests/system/desk.c \

@@ -540,6 +540,35 @@ peer_ready(struct peer *p)
 }
 
 void
+peer_plans(struct peer *p, struct wire_msg plan)
+{
+    const uint32_t before = p->w->n_said;
+
+    plan.type = WIRE_READY;
+    plan.has |= 1ULL << WIRE_F_WANT | 1ULL << WIRE_F_HEAD | 1ULL << WIRE_F_SCHEDULE;
+    plan.want = p->want;
+    plan.head = p->head;
+    say(p, &plan, 0);
+    world_turn(p->w);
+    listen(p, before);
+}
+
+void
+peer_waits(struct peer *p, int64_t us)
+{
+    while (us > 0) {
+        const int64_t step_us = us < WORLD_PING ? us : WORLD_PING;
+        const uint32_t before = p->w->n_said;
+
+        world_pass(p->w, step_us);
+        listen(p, before);
+        peer_ping(p);
+        us -= step_us;
+    }
+    world_turn(p->w);
+}
+
+void
 peer_commits(struct peer *p, uint64_t after, const uint8_t *run, uint64_t ticket)
 {
     struct core_event e = {.kind = CORE_COMMIT};
