@@ -163,6 +163,8 @@ begin(struct core *k, struct connector *c, const char *what)
 {
     struct schedule *s = &c->sch;
 
+    if (s->lost)
+        s->ended_known = false; /* that one has no end in the books: not as the one before this, either */
     s->running = s->ran = true;
     s->asking = s->answer = s->run_now = s->expected = s->lost = false;
     s->held_by = s->told = 0;

@@ -123,6 +123,7 @@ on_adopted(struct fleet *w, struct id *i, const uint8_t *run)
 static void
 begins(struct fleet *w, struct id *i, const uint8_t *run)
 {
+    i->t.ended_known = i->t.ended_known && !i->t.lost; /* what was lost has not ended, whatever comes after it */
     i->t.running = i->t.ran = true;
     i->t.asking = i->t.run_now = i->t.lost = false;
     i->run_now_at = i->answer_by = NEVER;

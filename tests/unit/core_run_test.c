@@ -178,6 +178,23 @@ a_new_program_has_no_run_yet(void **state)
     assert_int_equal(said_count(w, new.conn, WIRE_PERMIT), 0);
 }
 
+static void
+a_run_that_was_given_up_is_never_the_one_that_ended_last(void **state)
+{
+    struct world *w = *state;
+    struct peer old = peer_welcomed(w, "feed"), new;
+
+    peer_ready(&old);
+    new = peer_welcomed(w, "feed");
+    assert_false(row_last(w, "feed")->has_ended);
+    peer_ready(&new);
+    assert_true(row_last(w, "feed")->has_run); /* another is under way, */
+    assert_false(row_last(w, "feed")->has_ended); /* and the first has no end by that */
+    peer_done(&new, new.run);
+    assert_true(row_last(w, "feed")->has_ended);
+    assert_memory_equal(row_last(w, "feed")->ended, new.run, sizeof(new.run));
+}
+
 /* --- draining --- */
 
 static void
@@ -340,6 +357,7 @@ main(void)
         TEST(a_ping_without_the_run_that_is_under_way_is_told_of_it),
         TEST(the_end_of_a_run_is_answered_when_it_is_on_the_disk_and_not_before),
         TEST(a_new_program_has_no_run_yet),
+        TEST(a_run_that_was_given_up_is_never_the_one_that_ended_last),
         TEST(while_the_gateway_drains_there_is_no_permit_but_a_hold_that_says_why),
         TEST(while_the_gateway_drains_credit_that_is_out_may_be_used_and_is_answered_for),
         TEST(a_reload_lets_in_who_was_added),
