@@ -91,6 +91,7 @@ schedules_row(struct loop *l, const struct core_effect *e)
     struct err err = {0};
 
     keep_row(&e->u.store.row, &row);
+    effects_marks(l); /* what was to be stored before it is stored before it */
     if (state_row(l->state, &row, e->u.store.ticket, &err) == 0)
         return;
     log_event(l->log, LOG_ERROR, "schedule_not_stored", LOG_STR("connector", row.connector),
@@ -105,6 +106,7 @@ schedules_go(struct loop *l, const struct core_effect *e)
 
     if (e->u.go.row != NULL)
         keep_row(e->u.go.row, &row);
+    effects_marks(l);
     states_go(l->states, e->u.go.ticket, e->u.go.stored, e->u.go.row == NULL ? NULL : &row);
 }
 

@@ -154,7 +154,7 @@ enum core_effect_kind {
                         the first chunk of a bundle opens the slot */
     CORE_FREE,       /* slot: its body is of no more use */
     CORE_PUBLISH,    /* slot, publish: hand the body to a publisher */
-    CORE_STORE_MARK, /* mark */
+    CORE_STORE_MARK, /* mark; rows and marks are to reach the disk in the order of these effects */
     CORE_STORE_ROW,  /* row, ticket: keep this schedule; answered with CORE_STORED */
     CORE_CLEAR_STATE, /* id: make this connector's state empty, with the next version */
     CORE_COMMIT_GO,  /* go: store the state of this ticket now, with the row in one; answered with CORE_COMMITTED */

@@ -104,6 +104,7 @@ struct connector {
     uint64_t recv_off;
     uint64_t ack_told, nack_told;
     uint64_t mark_told;  /* in the state */
+    bool     epoch_told; /* likewise: the present epoch */
     uint32_t tries;      /* nacks by the broker in a row */
     int64_t  retry_us;   /* nothing is posted before; INT64_MAX: no such wait */
 
@@ -234,6 +235,7 @@ void verdict_seen(struct core *k, struct connector *c, uint64_t seen);
 void verdict_tell(struct core *k, struct connector *c); /* those that are due */
 void verdict_repeat(struct core *k, struct connector *c);
 void verdict_save(struct core *k);
+void verdict_save_epoch(struct core *k, struct connector *c); /* now, where it is not in the state yet */
 
 /* due.c: who is to be looked at next */
 bool due_reserve(struct core *k); /* room for one connector more; false: no memory */

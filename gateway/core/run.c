@@ -170,6 +170,8 @@ begin(struct core *k, struct connector *c, const char *what)
     s->held_by = s->told = 0;
     due_drop(k, c);
     run_journal(k, c, what, 0, NULL);
+    /* A row does not say whose run it is: after a crash of ours that is who is of the epoch in the state. */
+    verdict_save_epoch(k, c);
     run_store(k, c);
 }
 

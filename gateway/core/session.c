@@ -223,6 +223,7 @@ hello(struct core *k, uint64_t conn, const struct wire_msg *m)
     if (m->epoch > c->epoch) {
         commit_new_epoch(k, c);
         c->epoch = m->epoch;
+        c->epoch_told = false;
         list_push(k, &k->unsaved, i);
     }
     c->attempt = m->attempt;
@@ -320,6 +321,7 @@ session_mark(struct core *k, const char *id, uint64_t epoch, uint64_t answered)
     c->epoch = epoch;
     c->first = c->expect = c->next_post = answered + 1;
     c->mark_told = answered;
+    c->epoch_told = true;
 }
 
 /* All but the id, which a publisher's thread may be reading. */

@@ -102,18 +102,30 @@ verdict_tell(struct core *k, struct connector *c)
 }
 
 /* Marks never pass an unseen nack, so after a crash of ours a refused bundle is refused again. */
+static void
+save(struct core *k, struct connector *c)
+{
+    struct core_effect e = {.kind = CORE_STORE_MARK, .u.mark = {c->cfg.id, c->epoch, c->first - 1}};
+
+    if (c->epoch == 0)
+        return;
+    c->mark_told = c->first - 1;
+    c->epoch_told = true;
+    core_emit(k, &e);
+}
+
 void
 verdict_save(struct core *k)
 {
     uint32_t i;
 
-    while ((i = list_pop(k, &k->unsaved)) != NONE) {
-        struct connector *c = k->connectors[i];
-        struct core_effect e = {.kind = CORE_STORE_MARK, .u.mark = {c->cfg.id, c->epoch, c->first - 1}};
+    while ((i = list_pop(k, &k->unsaved)) != NONE)
+        save(k, k->connectors[i]);
+}
 
-        if (c->epoch == 0)
-            continue;
-        c->mark_told = c->first - 1;
-        core_emit(k, &e);
-    }
+void
+verdict_save_epoch(struct core *k, struct connector *c)
+{
+    if (!c->epoch_told)
+        save(k, c);
 }

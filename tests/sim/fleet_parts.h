@@ -46,6 +46,7 @@ struct truth {
     uint8_t  kind, first, resume; /* kind: 0 none, else enum wire_schedule + 1 */
     bool     ran, running, paused, run_now, asking, lost, ended_known;
     uint8_t  run[WIRE_RUN_LEN], ended[WIRE_RUN_LEN];
+    uint32_t birth;               /* the program that has the run; 0: another that remembers it may have it too */
     uint32_t ends;                /* of runs that were done, which it has heard of */
     uint64_t epoch;
     int64_t  period_us;
@@ -75,6 +76,7 @@ struct id {
         struct core_row row;
     } disk;
     uint64_t mark_epoch, mark_answered;
+    bool     row_failed;          /* the newest row could not be written: what is on disk is older than the mark */
 
     uint64_t conn;                /* by welcome and forget; 0: none */
     uint32_t reasons;             /* told of this one alone */
@@ -91,11 +93,13 @@ struct id {
     uint32_t ran_birth;
 };
 
-/* A row on its way to the disk. */
+/* A row on its way to the disk, or a mark. */
 struct pending {
     uint32_t id;
     bool     ok;
     bool     commit;  /* with a state, that ends a run */
+    bool     mark;    /* a mark, and no row */
+    uint64_t mark_epoch, mark_answered;
     uint64_t ticket;
     uint64_t conn;    /* of a commit */
     int64_t  at;      /* when it was made */

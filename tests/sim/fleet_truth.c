@@ -193,6 +193,7 @@ find(struct fleet *w, struct id *i)
         i->t.ran = d->ran;
         i->t.paused = d->paused;
         i->t.running = d->running;
+        i->t.birth = i->row_failed ? 0 : d->birth;
         i->t.period_us = d->period_us;
         i->t.last_run_us = d->last_run_us;
         i->t.ends = d->ends;

@@ -195,6 +195,26 @@ a_run_that_was_given_up_is_never_the_one_that_ended_last(void **state)
     assert_memory_equal(row_last(w, "feed")->ended, new.run, sizeof(new.run));
 }
 
+static void
+whose_run_it_is_is_stored_before_the_run(void **state)
+{
+    struct world *w = *state;
+    struct peer old, new;
+
+    old = peer_welcomed(w, "feed");
+    world_kind(w, CORE_SAVE);
+    new = peer_welcomed(w, "feed");
+    assert_int_equal(w->marks[w->n_marks - 1].epoch, old.epoch); /* a mark has time, */
+    w->n_marks = 0;
+    peer_ready(&new);
+    assert_true(row_last(w, "feed")->has_run);
+    assert_int_equal(w->n_marks, 1); /* but a gateway that was started again must not give this run to the old one */
+    assert_int_equal(w->marks[0].epoch, new.epoch);
+    peer_done(&new, new.run);
+    peer_ready(&new);
+    assert_int_equal(w->n_marks, 1);
+}
+
 /* --- draining --- */
 
 static void
@@ -358,6 +378,7 @@ main(void)
         TEST(the_end_of_a_run_is_answered_when_it_is_on_the_disk_and_not_before),
         TEST(a_new_program_has_no_run_yet),
         TEST(a_run_that_was_given_up_is_never_the_one_that_ended_last),
+        TEST(whose_run_it_is_is_stored_before_the_run),
         TEST(while_the_gateway_drains_there_is_no_permit_but_a_hold_that_says_why),
         TEST(while_the_gateway_drains_credit_that_is_out_may_be_used_and_is_answered_for),
         TEST(a_reload_lets_in_who_was_added),
