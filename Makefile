@@ -318,6 +318,12 @@ $(call system,badinput_test,tests/system/bad.c tests/vectors.c $(WORLD_SRC) $(WO
 $(call system,misuse_test,tests/system/bad.c $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
 $(call system,faults_broker_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
 $(call system,faults_connector_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
+$(call system,schedule_kills_test,tests/system/history.c tests/system/history_rules.c tests/system/scheduled_says.c \
+    $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson sqlite3)
+# A program that it starts.
+$(call program,tests/system/scheduled,tests/system/scheduled.c tests/system/scheduled_says.c tests/system/ledger.c \
+    common/clock.c,sluice)
+$(B)/tests/system/schedule_kills_test: $(B)/tests/system/scheduled
 
 PUB_SRC := \
     tests/system/desk.c \
