@@ -1,6 +1,7 @@
 /* history.c - books, journal and rows, read. */
 #include "history.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <sqlite3.h>
@@ -33,6 +34,31 @@ id_named(const struct history *h, const char *name)
         if (name != NULL && strcmp(h->plans[i].id, name) == 0)
             return i;
     return SIZE_MAX;
+}
+
+/* --- words of a line, with a blank between them --- */
+
+static int64_t
+number(const char **at)
+{
+    char *end;
+    errno = 0;
+    const long long n = strtoll(*at, &end, 10);
+    if (end == *at || errno != 0 || (*end != ' ' && *end != '\n' && *end != 'Z'))
+        fail_msg("\"%.60s\" does not begin with a number", *at);
+    *at = *end == ' ' ? end + 1 : end;
+    return n;
+}
+
+static void
+word(const char **at, char *to, size_t cap)
+{
+    const size_t len = strcspn(*at, " \n");
+    if (len == 0 || len >= cap)
+        fail_msg("\"%.60s\" does not begin with a word", *at);
+    memcpy(to, *at, len);
+    to[len] = '\0';
+    *at += len + ((*at)[len] == ' ');
 }
 
 /* --- rows --- */
@@ -81,8 +107,11 @@ take_schedule(sqlite3_stmt *row, struct history_row *to)
 static void
 take_state(sqlite3_stmt *row, struct history_row *to)
 {
+    const char *at = sqlite3_column_blob(row, 2);
     to->version = (uint64_t)sqlite3_column_int64(row, 1);
-    assert_int_equal(sscanf((const char *)sqlite3_column_blob(row, 2), "%lu %32s", &to->count, to->counted), 2);
+    assert_non_null(at);
+    to->count = (uint64_t)number(&at);
+    word(&at, to->counted, sizeof(to->counted));
 }
 
 static void
@@ -128,11 +157,10 @@ int64_t
 history_time(const char *text)
 {
     struct tm tm = {.tm_isdst = 0};
-    int ms = 0;
     const char *rest = text == NULL ? NULL : strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-    if (rest == NULL || sscanf(rest, ".%3dZ", &ms) != 1)
+    if (rest == NULL || *rest++ != '.')
         fail_msg("\"%s\" is not a time", text == NULL ? "" : text);
-    return (int64_t)timegm(&tm) * 1000000 + ms * 1000;
+    return (int64_t)timegm(&tm) * 1000000 + number(&rest) * 1000;
 }
 
 static bool
@@ -141,8 +169,10 @@ what_of(const char *text, enum history_what *ret)
     static const struct {
         const char *says;
         enum history_what what;
-    } known[] = {{"permit", H_PERMIT}, {"adopted", H_ADOPTED}, {"done", H_ENDED},
-                 {"failed", H_ENDED}, {"stopped", H_ENDED}, {"lost", H_LOST}};
+    } known[] = {
+        {"permit", H_PERMIT}, {"adopted", H_ADOPTED}, {"done", H_ENDED}, {"failed", H_ENDED},
+        {"stopped", H_ENDED}, {"lost", H_LOST},
+    };
     for (size_t i = 0; text != NULL && i < sizeof(known) / sizeof(known[0]); i++)
         if (strcmp(known[i].says, text) == 0) {
             *ret = known[i].what;
@@ -196,27 +226,38 @@ history_read_journal(struct history *h, const char *dir)
 
 /* --- books --- */
 
+static struct history_event
+event(const char *line)
+{
+    struct history_event e = {.what = S_WHATS};
+    const char *at = line;
+    char what[32];
+    e.at_us = number(&at);
+    e.who = (uint32_t)number(&at);
+    word(&at, what, sizeof(what));
+    word(&at, e.run, sizeof(e.run));
+    e.number = (uint64_t)number(&at);
+    for (int w = 0; w < S_WHATS; w++)
+        if (strcmp(what, scheduled_says[w]) == 0)
+            e.what = (enum scheduled_what)w;
+    assert_int_not_equal(e.what, S_WHATS);
+    if (e.run[0] == '-')
+        e.run[0] = '\0';
+    return e;
+}
+
 void
 history_read_book(struct history *h, size_t id, const char *path)
 {
     struct history_id *to = &h->ids[id];
-    char line[LINE_CAP], what[32];
+    char line[LINE_CAP];
     FILE *f = fopen(path, "re");
     to->n_events = 0;
     if (f == NULL)
         return; /* nobody of it was ever started */
     while (fgets(line, sizeof(line), f) != NULL && strchr(line, '\n') != NULL) {
-        struct history_event e = {.what = S_WHATS};
-        if (sscanf(line, "%ld %u %31s %32s %lu", &e.at_us, &e.who, what, e.run, &e.number) != 5)
-            fail_msg("%s: %s", path, line);
-        for (int w = 0; w < S_WHATS; w++)
-            if (strcmp(what, scheduled_says[w]) == 0)
-                e.what = (enum scheduled_what)w;
-        assert_int_not_equal(e.what, S_WHATS);
-        if (e.run[0] == '-')
-            e.run[0] = '\0';
-        to->events = grown(to->events, to->n_events, sizeof(e));
-        to->events[to->n_events++] = e;
+        to->events = grown(to->events, to->n_events, sizeof(*to->events));
+        to->events[to->n_events++] = event(line);
     }
     fclose(f);
 }

@@ -285,9 +285,8 @@ row_agrees(struct look *k, const struct history_row *r, int64_t killed, uint32_t
         until = s->since_us;
     }
     if (!row_is_ahead(k, r, killed, life))
-        fault(k, killed, "its row (run \"%s\", ended \"%s\", next %lld) is not what was so for the last second: "
-              "%s \"%s\", ended \"%s\", next %lld", r->run, r->ended, (long long)r->next_us,
-              k->running ? "run" : "no run", k->run, k->ended, (long long)k->due_us);
+        fault(k, killed, "its row (run \"%s\", ended \"%s\", next %lld) was not so in the last second; %s, next %lld",
+              r->run, r->ended, (long long)r->next_us, k->running ? k->run : "no run", (long long)k->due_us);
 }
 
 /* last_run is the time of an end: of the row's own, or of one in the journal. */
@@ -439,7 +438,7 @@ cut_off(const struct look *k, int64_t at)
     return -1;
 }
 
-/* Neither side knew of it any more: its permit was not on the disk yet, and its program was dead before it could say so. */
+/* Neither side knew of it any more: its permit was not on disk yet, and its program died before it could say so. */
 static bool
 forgotten(const struct look *k, const struct history_event *x, const struct history_event *y)
 {

@@ -489,8 +489,8 @@ all_was_right(struct kills *k)
     read_books(k);
     history_read_journal(k->h, k->state);
     const uint64_t faults = history_faults(k->h, &f);
-    print_message("%lu runs, %lu permits, %lu adopted, %lu ended, %lu lost; %lu commits and %lu that moved unheard; %lu "
-                  "ends on disk as told; %lu rows as the journal says; %lu runs without a line, %lu forgotten by both\n",
+    print_message("%lu runs, %lu permits, %lu adopted, %lu ended, %lu lost; %lu commits and %lu that moved unheard; "
+                  "%lu ends on disk as told; %lu rows as the journal says; %lu runs without a line, %lu forgotten\n",
                   f.runs, f.permits, f.adopted, f.ended, f.lost, f.commits, f.in_doubt, f.recorded, f.rows_agreed,
                   f.without_line, f.forgotten);
     assert_int_equal(faults, 0);
@@ -524,7 +524,7 @@ gateway_and_connectors_killed_at_random_leave_every_schedule_right(void **state)
     }
     while (k->gateway_at != 0)
         pass(k, 10);
-    print_message("%lu kills in %.1f s: %lu of the gateway, %lu of programs, %lu of both at once; %u stops, %lu rivals\n",
+    print_message("%lu kills in %.1f s: %lu of the gateway, %lu of programs, %lu of both; %u stops, %lu rivals\n",
                   killed(k), (double)(clock_mono_us() - began) / 1e6, k->gateways, k->programs, k->both, h->n_stops,
                   k->rivals);
     nobody_waits_for_ever(k);

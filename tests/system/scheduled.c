@@ -160,7 +160,8 @@ end_with_count(struct program *p, const char *run)
 static void
 pass_time(struct program *p, const char *run)
 {
-    const long span = p->most_ms - p->least_ms + 1, length = p->least_ms + (long)(p->runs * 7919 + p->who * 104729UL) % span;
+    const long span = p->most_ms - p->least_ms + 1;
+    const long length = p->least_ms + (long)(p->runs * 7919 + p->who * 104729UL) % span;
     const int64_t end = clock_mono_us() + length * 1000;
 
     while (clock_mono_us() < end || (p->continuous && !stopping)) {
@@ -304,6 +305,7 @@ leave(struct program *p)
 int
 main(int argc, char **argv)
 {
+    const struct sigaction term = {.sa_handler = on_term};
     struct program p = {.book = -1};
     struct sluice_error e = {.code = 0};
     int status;
@@ -320,7 +322,7 @@ main(int argc, char **argv)
     if (p.s == NULL)
         return failed(&p, &e);
     interruptible = p.s;
-    signal(SIGTERM, on_term);
+    sigaction(SIGTERM, &term, NULL);
     status = live(&p);
     return status == 0 ? leave(&p) : status;
 }

@@ -3,10 +3,21 @@
 #include "ledger.h"
 
 const char *const scheduled_says[S_WHATS] = {
-    [S_STARTED] = "started", [S_BEGIN] = "begin",         [S_PUSH] = "push",         [S_ACKED] = "acked",
-    [S_REFUSED] = "refused", [S_TRY] = "try",             [S_COMMITTED] = "committed", [S_END] = "end",
-    [S_RECORDED] = "recorded", [S_DOUBT] = "doubt",       [S_GONE] = "gone",         [S_HELD] = "held",
-    [S_REPLACED] = "replaced", [S_STOPPED] = "stopped",   [S_FAILED] = "failed",
+    [S_STARTED] = "started",
+    [S_BEGIN] = "begin",
+    [S_PUSH] = "push",
+    [S_ACKED] = "acked",
+    [S_REFUSED] = "refused",
+    [S_TRY] = "try",
+    [S_COMMITTED] = "committed",
+    [S_END] = "end",
+    [S_RECORDED] = "recorded",
+    [S_DOUBT] = "doubt",
+    [S_GONE] = "gone",
+    [S_HELD] = "held",
+    [S_REPLACED] = "replaced",
+    [S_STOPPED] = "stopped",
+    [S_FAILED] = "failed",
 };
 
 size_t
