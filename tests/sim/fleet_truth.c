@@ -85,6 +85,8 @@ ready(struct fleet *w, struct id *i, const struct wire_msg *m)
 {
     struct truth *t = &i->t;
 
+    if (t->ran && t->kind == 0)
+        i->row_by = w->now; /* of a run that was adopted: by now its row can say when the next one is due */
     t->kind = (uint8_t)(m->schedule + 1);
     t->first = (uint8_t)(WIRE_HAS(m, WIRE_F_FIRST_RUN) ? m->first_run : WIRE_FIRST_FREE);
     t->resume = (uint8_t)(WIRE_HAS(m, WIRE_F_RESUME) ? m->resume : WIRE_RESUME_DRAIN);
