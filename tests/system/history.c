@@ -101,6 +101,7 @@ take_schedule(sqlite3_stmt *row, struct history_row *to)
     take_run(row, 3, to->ended);
     to->last_us = sqlite3_column_int64(row, 4);
     to->next_us = sqlite3_column_int64(row, 5);
+    to->unknown = sqlite3_column_int(row, 6) == 0;
 }
 
 /* "COUNT RUN" */
@@ -146,7 +147,7 @@ history_keep_rows(struct history *h, const char *dir, const char *spare)
     copy_file(dir, spare, "state.db-wal");
     snprintf(path, sizeof(path), "%s/state.db", spare);
     assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
-    query(h, db, "SELECT connector, ran, run, ended, last_run_us, next_run_us FROM schedule", take_schedule);
+    query(h, db, "SELECT connector, ran, run, ended, last_run_us, next_run_us, kind FROM schedule", take_schedule);
     query(h, db, "SELECT connector, version, bytes FROM state", take_state);
     sqlite3_close(db);
 }

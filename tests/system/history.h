@@ -45,6 +45,7 @@ struct history_decision {
 /* What the gateway finds on its disk when it starts. */
 struct history_row {
     bool     is, ran;
+    bool     unknown; /* by which schedule: it has declared a run, and not asked for one */
     char     run[SCHEDULED_RUN + 1], ended[SCHEDULED_RUN + 1]; /* "" for none */
     int64_t  last_us, next_us;                                 /* 0 for none */
     uint64_t version, count;                                   /* of the state, and in it */

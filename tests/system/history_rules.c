@@ -243,13 +243,15 @@ decide(struct look *k, const struct history_decision *d)
 /* --- rows --- */
 
 static bool
-row_says(const struct look *k, const struct history_row *r, const struct held *s)
+row_says(const struct look *k, const struct history_row *r, const struct held *s, int64_t killed)
 {
     const bool drain = same(k->h->plans[k->id].resume, "drain");
     if (!same(r->run, s->run) || !same(r->ended, s->ended))
         return false;
     if (!periodic(k) || !same(r->run, ""))
         return true;
+    if (r->unknown) /* its run was adopted, and has just ended: it says its schedule now */
+        return killed - s->since_us - stopped_us(k->h, true, 0, s->since_us, killed) < SETTLE_US;
     /* Held, who resumes by the schedule waits for longer; and a state tells nobody when exactly it was let go. */
     return r->next_us >= s->due_us - CLOCK_US && (!drain || counts(k) || r->next_us <= s->due_us + CLOCK_US);
 }
@@ -259,14 +261,13 @@ static bool
 row_is_ahead(const struct look *k, const struct history_row *r, int64_t killed, uint32_t life)
 {
     const bool ends = !same(r->ended, "") && same(r->run, "");
-    const int64_t at = ends ? said_us(k, r->ended) : 0;
     if (!same(r->run, ""))
         return decision_of(k, H_PERMIT, r->run, 0) == NULL;
     for (size_t n = 0; n < of(k)->n_decisions; n++)
         if (ends && of(k)->decisions[n].life <= life && of(k)->decisions[n].what == H_ENDED &&
             same(of(k)->decisions[n].run, r->ended))
             return false;
-    return at != 0 && killed - at - stopped_us(k->h, true, 0, at, killed) < SETTLE_US;
+    return ends && killed - r->last_us - stopped_us(k->h, true, 0, r->last_us, killed) < SETTLE_US;
 }
 
 /* The row is what the gateway held true at the kill, or a moment before. */
@@ -279,7 +280,7 @@ row_agrees(struct look *k, const struct history_row *r, int64_t killed, uint32_t
         if (killed - until - stopped_us(k->h, true, 0, until, killed) > SETTLE_US)
             break;
         k->fig->rows_agreed++;
-        if (row_says(k, r, s))
+        if (row_says(k, r, s, killed))
             return;
         k->fig->rows_agreed--;
         until = s->since_us;
@@ -351,7 +352,7 @@ starts(struct look *k, const struct history_row *r)
     k->lost = false;
     memcpy(k->run, r->run, sizeof(k->run));
     memcpy(k->ended, r->ended, sizeof(k->ended));
-    k->due_us = r->next_us;
+    k->due_us = r->ran ? r->next_us : 0; /* the first run ever is due at once, whenever it is asked for */
 }
 
 static void
