@@ -86,8 +86,8 @@ print_figures(uint64_t seeds, const struct fleet_figures *f, double cpu_s)
                   days > 0 ? (double)f->permits / days : 0, (unsigned long long)f->runs, (unsigned long long)f->failed,
                   (unsigned long long)f->lost, (unsigned long long)f->adopted, (unsigned long long)f->superseded,
                   (unsigned long long)f->holds, (unsigned long long)f->skipped, wait_s(f, 0.5), wait_s(f, 0.99));
-    print_message("%llu gateway crashes, %llu power cuts, %llu connector crashes, %llu cuts, %llu rows, "
-                  "%llu of them not written, %llu with a state; %llu replaced, %llu exits, %llu runs that both sides forgot; "
+    print_message("%llu gateway crashes, %llu power cuts, %llu connector crashes, %llu cuts, %llu rows, %llu of them "
+                  "not written, %llu with a state; %llu replaced, %llu exits, %llu runs that both sides forgot; "
                   "%llu events, %.0f a CPU second\n",
                   (unsigned long long)f->gateway_crashes, (unsigned long long)f->power_cuts,
                   (unsigned long long)f->crashes, (unsigned long long)f->cuts,
