@@ -324,6 +324,12 @@ $(call system,faults_connector_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
 SCENE_SRC := tests/opencti_doc.c tests/system/orders.c tests/system/program.c tests/system/scene.c
 $(call system,schedule_test,$(SCENE_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
 $(call system,schedule_words_test,$(SCENE_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
+$(call system,schedule_kills_test,tests/system/history.c tests/system/history_rules.c tests/system/scheduled_says.c \
+    $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson sqlite3)
+# A program that it starts.
+$(call program,tests/system/scheduled,tests/system/scheduled.c tests/system/scheduled_says.c tests/system/ledger.c \
+    common/clock.c,sluice)
+$(B)/tests/system/schedule_kills_test: $(B)/tests/system/scheduled
 
 PUB_SRC := \
     tests/system/desk.c \

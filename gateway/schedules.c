@@ -48,6 +48,7 @@ load_row(void *ctx, const struct state_row *r)
     row->has_run = r->has_run;
     row->has_ended = r->has_ended;
     memcpy(row->run, r->run, sizeof(row->run));
+    row->epoch = r->epoch;
     memcpy(row->ended, r->ended, sizeof(row->ended));
     row->period_us = r->period_us;
     row->last_run_us = r->last_run_us;
@@ -77,6 +78,7 @@ keep_row(const struct core_row *from, struct state_row *to)
     to->has_run = from->has_run;
     to->has_ended = from->has_ended;
     memcpy(to->run, from->run, sizeof(to->run));
+    to->epoch = from->epoch;
     memcpy(to->ended, from->ended, sizeof(to->ended));
     to->period_us = from->period_us;
     to->last_run_us = from->last_run_us;

@@ -54,6 +54,7 @@ struct core_row {
     bool        paused;            /* by an operator */
     bool        has_run;           /* run is under way */
     uint8_t     run[WIRE_RUN_LEN];
+    uint64_t    epoch;             /* of the program that this is about: whose run it is; 0: not known */
     bool        has_ended;         /* ended is the run that ended last, and was not lost */
     uint8_t     ended[WIRE_RUN_LEN];
     int64_t     period_us;

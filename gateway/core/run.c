@@ -57,6 +57,7 @@ run_row(const struct core *k, const struct connector *c, struct core_row *row)
     row->paused = s->paused;
     row->has_run = s->running;
     memcpy(row->run, s->run, sizeof(row->run));
+    row->epoch = c->epoch;
     row->has_ended = s->ended_known && !s->lost;
     memcpy(row->ended, s->ended, sizeof(row->ended));
     row->period_us = s->period_us;
@@ -177,8 +178,10 @@ run_load(struct core *k, const struct core_row *row)
     if (left <= 0)
         left = jitter_us(c);
     s->base_us = k->now_us + left - s->period_us;
+    session_row(k, c, row->epoch);
     if (row->has_run) {
         s->running = s->expected = true;
+        s->run_epoch = row->epoch;
         memcpy(s->run, row->run, sizeof(s->run));
         due_set(k, c, k->now_us + k->cfg.ping_us * k->cfg.missed);
     }
@@ -201,7 +204,10 @@ begin(struct core *k, struct connector *c)
 {
     struct schedule *s = &c->sch;
 
+    if (s->lost)
+        s->ended_known = false; /* that one has no end in the books: not as the one before this, either */
     s->running = s->ran = true;
+    s->run_epoch = c->epoch;
     s->asking = s->answer = s->run_now = s->expected = s->lost = false;
     s->held_by = s->told = 0;
     due_drop(k, c);

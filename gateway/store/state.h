@@ -33,6 +33,7 @@ struct state_row {
     bool    ran, paused;          /* a run was ever permitted; by an operator */
     bool    has_run, has_ended;   /* run is under way; ended is the one that ended last */
     uint8_t run[WIRE_RUN_LEN], ended[WIRE_RUN_LEN];
+    uint64_t epoch;               /* of the program that this is about; 0: not known */
     int64_t period_us, last_run_us, next_run_us;
 };
 
