@@ -68,6 +68,7 @@ struct loop {
     const struct wire_msg     *header;
     int64_t            now_us, save_us, stop_us; /* stop_us: when a drain is given up; 0: not stopping */
     int64_t            wall_us;    /* wall clock less monotonic clock, as the core was told */
+    int64_t            wake_us;    /* when state and journal are woken for what was given quietly; 0: nothing was */
     uint64_t           clear_ticket; /* of the operator whose action is done now */
     bool               clear_lost;   /* ... and its CORE_CLEAR_STATE found no room at the store */
     bool               states_late;  /* a state has leave to go and finds no room at the store */
@@ -102,6 +103,9 @@ int schedules_load(struct loop *l, struct err *err);
 /* Once a turn: did the wall clock jump?  What did the store answer? */
 void schedules_wall(struct loop *l);
 void schedules_answers(struct loop *l);
+
+/* At the end of a turn: rows and journal lines that nobody waits for go to their threads, LINGER_US after the first. */
+void schedules_wake(struct loop *l);
 
 /* Effects of the core. */
 void schedules_row(struct loop *l, const struct core_effect *e);

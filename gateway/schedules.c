@@ -14,6 +14,7 @@
 #include "store/journal.h"
 
 enum {
+    LINGER_US = 2000,    /* by then an answer of the same turn is on its way */
     WALL_STEP_US = 1000, /* the clocks moved against each other by more than this: the core is told */
     WHAT_MAX = 48
 };
@@ -31,6 +32,25 @@ schedules_wall(struct loop *l)
     l->wall_us = wall - mono;
     e.u.wall_us = l->now_us + l->wall_us;
     effects_step(l, &e);
+}
+
+/* --- what nobody waits for --- */
+
+static void
+linger(struct loop *l)
+{
+    if (l->wake_us == 0)
+        l->wake_us = l->now_us + LINGER_US;
+}
+
+void
+schedules_wake(struct loop *l)
+{
+    if (l->wake_us == 0 || l->now_us < l->wake_us)
+        return;
+    l->wake_us = 0;
+    state_wake(l->state);
+    journal_wake(l->journal);
 }
 
 /* --- rows --- */
@@ -89,9 +109,16 @@ schedules_row(struct loop *l, const struct core_effect *e)
     struct core_event failed = {.kind = CORE_STORED, .u.stored = {e->u.store.ticket, false}};
     struct state_row row;
     struct err err = {0};
+    int rc;
 
     keep_row(&e->u.store.row, &row);
-    if (state_row(l->state, &row, e->u.store.ticket, &err) == 0)
+    if (e->u.store.later) {
+        linger(l);
+        rc = state_row_later(l->state, &row, e->u.store.ticket, &err);
+    } else {
+        rc = state_row(l->state, &row, e->u.store.ticket, &err);
+    }
+    if (rc == 0)
         return;
     log_event(l->log, LOG_ERROR, "schedule_not_stored", LOG_STR("connector", row.connector),
               LOG_STR("error", err.text));
@@ -183,6 +210,7 @@ schedules_journal(struct loop *l, const struct core_effect *e)
     line.run = e->u.journal.run;
     line.text = e->u.journal.text;
     line.text_len = e->u.journal.text_len;
+    linger(l);
     journal_write(l->journal, &line);
     snprintf(what, sizeof(what), "schedule_%s", e->u.journal.what);
     log_event(l->log, LOG_INFO, what, LOG_STR("connector", e->u.journal.id),
@@ -203,6 +231,7 @@ note_action(struct loop *l, const struct operators_act *a)
     snprintf(text, sizeof(text), "%s, by user %u, process %d", a->name, (unsigned)a->uid, (int)a->pid);
     line.text = text;
     line.text_len = strlen(text);
+    linger(l);
     journal_write(l->journal, &line);
     log_event(l->log, LOG_INFO, "operator", LOG_STR("do", a->name), LOG_STR("connector", a->connector),
               LOG_INT("uid", a->uid), LOG_INT("pid", a->pid));

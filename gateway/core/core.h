@@ -192,6 +192,7 @@ struct core_effect {
         struct {
             struct core_row row;
             uint64_t        ticket;
+            bool            later; /* nobody waits for it: after what else is to be done now */
         } store;
         const char *id;
         struct {

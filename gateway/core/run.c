@@ -47,15 +47,22 @@ run_row(const struct core *k, const struct connector *c, struct core_row *row)
         row->next_run_us = s->base_us + s->period_us + k->wall_us;
 }
 
-void
-run_store(struct core *k, struct connector *c)
+static void
+store(struct core *k, struct connector *c, bool later)
 {
     struct core_effect e = {.kind = CORE_STORE_ROW};
 
     c->sch.unstored = false;
     run_row(k, c, &e.u.store.row);
+    e.u.store.later = later;
     e.u.store.ticket = (uint64_t)c->number << 32 | ++c->sch.row;
     core_emit(k, &e);
+}
+
+void
+run_store(struct core *k, struct connector *c)
+{
+    store(k, c, false);
 }
 
 void
@@ -168,9 +175,9 @@ begin(struct core *k, struct connector *c, const char *what)
     s->held_by = s->told = 0;
     due_drop(k, c);
     run_journal(k, c, what, 0, NULL);
-    run_store(k, c);
 }
 
+/* The row follows the permit, and may: a run whose row a crash takes is declared to us by its connector. */
 void
 run_permit(struct core *k, struct connector *c)
 {
@@ -179,6 +186,7 @@ run_permit(struct core *k, struct connector *c)
     memcpy(c->sch.run, r, sizeof(c->sch.run));
     begin(k, c, "permit");
     run_send_permit(k, c);
+    store(k, c, true);
 }
 
 void
@@ -291,6 +299,7 @@ run_declared(struct core *k, struct connector *c, const struct wire_msg *m)
         /* We were started again, or thought it lost: as long as no newer run is permitted, it goes on. */
         memcpy(s->run, m->run, sizeof(s->run));
         begin(k, c, "adopted");
+        store(k, c, true);
     } else if (m->type == WIRE_PING && s->end_stored) {
         run_answer_done(k, c); /* the answer was lost on the way, at a full pipe */
     }

@@ -165,6 +165,22 @@ the_end_of_a_run_is_answered_when_it_is_on_the_disk_and_not_before(void **state)
 }
 
 static void
+the_row_of_a_run_that_begins_may_wait_and_that_of_its_end_may_not(void **state)
+{
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "feed");
+    uint8_t run[WIRE_RUN_LEN];
+
+    peer_ready(&p);
+    memcpy(run, p.run, sizeof(run));
+    assert_int_equal(w->n_rows, 1);
+    assert_true(w->rows[0].later && w->rows[0].row.has_run);
+    peer_done(&p, run);
+    assert_int_equal(w->n_rows, 2);
+    assert_false(w->rows[1].later || w->rows[1].row.has_run);
+}
+
+static void
 a_new_program_has_no_run_yet(void **state)
 {
     struct world *w = *state;
@@ -339,6 +355,7 @@ main(void)
         TEST(a_ping_with_another_run_is_told_that_it_was_superseded_and_ready_brings_the_current_one),
         TEST(a_ping_without_the_run_that_is_under_way_is_told_of_it),
         TEST(the_end_of_a_run_is_answered_when_it_is_on_the_disk_and_not_before),
+        TEST(the_row_of_a_run_that_begins_may_wait_and_that_of_its_end_may_not),
         TEST(a_new_program_has_no_run_yet),
         TEST(while_the_gateway_drains_there_is_no_permit_but_a_hold_that_says_why),
         TEST(while_the_gateway_drains_credit_that_is_out_may_be_used_and_is_answered_for),
