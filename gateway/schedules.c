@@ -200,23 +200,57 @@ entry(const struct loop *l, const char *connector, const char *what)
     return (struct journal_entry){.wall_us = l->now_us + l->wall_us, .connector = connector, .what = what};
 }
 
+static void
+write_down(struct loop *l, const struct journal_entry *line)
+{
+    char what[WHAT_MAX], reasons[160], run[2 * WIRE_RUN_LEN + 1];
+
+    linger(l);
+    journal_write(l->journal, line);
+    snprintf(what, sizeof(what), "schedule_%s", line->what);
+    log_event(l->log, LOG_INFO, what, LOG_STR("connector", line->connector), LOG_STR("run", run_name(line->run, run)),
+              LOG_STR("reasons", reason_names(line->reasons, reasons, sizeof(reasons))),
+              LOG_TEXT("text", line->text, line->text_len));
+}
+
+void
+schedules_notes(struct loop *l)
+{
+    for (size_t i = 0; i < l->n_notes; i++) {
+        const struct note *n = &l->notes[i];
+        struct journal_entry line = entry(l, n->connector, n->what);
+
+        line.reasons = n->reasons;
+        line.run = n->has_run ? n->run : NULL;
+        write_down(l, &line);
+    }
+    l->n_notes = 0;
+}
+
+/* A text is lent for this call only, so it cannot wait, and neither can what came before it. */
 void
 schedules_journal(struct loop *l, const struct core_effect *e)
 {
     struct journal_entry line = entry(l, e->u.journal.id, e->u.journal.what);
-    char what[WHAT_MAX], reasons[160], run[2 * WIRE_RUN_LEN + 1];
+    struct note *n;
 
-    line.reasons = e->u.journal.reasons;
-    line.run = e->u.journal.run;
-    line.text = e->u.journal.text;
-    line.text_len = e->u.journal.text_len;
-    linger(l);
-    journal_write(l->journal, &line);
-    snprintf(what, sizeof(what), "schedule_%s", e->u.journal.what);
-    log_event(l->log, LOG_INFO, what, LOG_STR("connector", e->u.journal.id),
-              LOG_STR("run", run_name(e->u.journal.run, run)),
-              LOG_STR("reasons", reason_names(e->u.journal.reasons, reasons, sizeof(reasons))),
-              LOG_TEXT("text", e->u.journal.text, e->u.journal.text_len));
+    if (l->n_notes == NOTES_MAX || e->u.journal.text != NULL)
+        schedules_notes(l);
+    if (e->u.journal.text != NULL) {
+        line.reasons = e->u.journal.reasons;
+        line.run = e->u.journal.run;
+        line.text = e->u.journal.text;
+        line.text_len = e->u.journal.text_len;
+        write_down(l, &line);
+        return;
+    }
+    n = &l->notes[l->n_notes++];
+    *n = (struct note){.connector = e->u.journal.id,
+                       .what = e->u.journal.what,
+                       .reasons = e->u.journal.reasons,
+                       .has_run = e->u.journal.run != NULL};
+    if (n->has_run)
+        memcpy(n->run, e->u.journal.run, sizeof(n->run));
 }
 
 /* --- operators --- */

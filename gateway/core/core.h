@@ -206,8 +206,8 @@ struct core_effect {
             uint64_t         seq;    /* with UNDELIVERED: the first that was refused */
         } fail;
         struct {
-            const char    *id;      /* NULL: of the whole gateway */
-            const char    *what;    /* "permit" "hold" "done" "failed" "lost" "adopted" "paused" ... */
+            const char    *id;      /* lent until the core is freed; NULL: of the whole gateway */
+            const char    *what;    /* a constant: "permit" "hold" "done" "failed" "lost" "adopted" "paused" ... */
             uint32_t       reasons; /* of a hold */
             const uint8_t *run;     /* WIRE_RUN_LEN bytes; NULL: none */
             const char    *text;    /* of a connector, UTF-8, text_len bytes; NULL: none */
