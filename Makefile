@@ -84,7 +84,7 @@ connector = $(eval CONNECTORS += $(B)/connectors/$(strip $1))$(call program,conn
 unit      = $(eval UNIT += $(B)/tests/unit/$(strip $1))$(call program,tests/unit/$(strip $1),tests/unit/$(strip $1).c $2,cmocka $3)
 sim       = $(eval SIM += $(B)/tests/sim/$(strip $1))$(call program,tests/sim/$(strip $1),tests/sim/$(strip $1).c $2,cmocka $3)
 system    = $(eval SYSTEM += $(B)/tests/system/$(strip $1))$(call program,tests/system/$(strip $1),tests/system/$(strip $1).c $2,cmocka $3)
-bench     = $(eval BENCH += $(B)/bench/$(strip $1))$(call program,bench/$(strip $1),bench/$(strip $1).c $2,$3)
+bench     = $(eval BENCHES += $(B)/bench/$(strip $1))$(call program,bench/$(strip $1),bench/$(strip $1).c $2,$3)
 fuzz      = $(eval FUZZ += $(strip $1))$(call program,tests/fuzz/$(strip $1),tests/fuzz/$(strip $1).c $2,$3)
 SOURCES :=
 
@@ -360,6 +360,9 @@ $(call fuzz,wire_fuzz,common/text.c $(WIRE_SRC),msgpack)
 $(call bench,client,common/clock.c common/err.c common/text.c $(WIRE_SRC),sluice)
 $(call bench,forward,bench/report.c bench/leg.c bench/bare.c bench/drain.c bench/rabbit.c tests/system/sluiced.c \
     tests/system/world.c common/clock.c common/err.c,sluice rabbitmq zmq math)
+$(call bench,permit,bench/asker.c bench/crowd.c bench/echo.c bench/report.c tests/system/sluiced.c tests/system/world.c \
+    common/clock.c common/err.c common/text.c $(WIRE_SRC),msgpack zmq math)
+$(call bench,turn,bench/report.c tests/system/world.c common/clock.c common/err.c common/text.c $(CORE_SRC) $(WIRE_SRC),msgpack math)
 $(call bench,wire,common/text.c $(WIRE_SRC),msgpack)
 
 # --- The usual targets ------------------------------------------------------------------------------------------------
@@ -428,9 +431,12 @@ demo:
 deps:
 	@packaging/deps
 
-bench: all $(BENCH)
+# All of them, or BENCH='NAME ...'.
+BENCH_NOW := $(if $(BENCH),$(addprefix $(B)/bench/,$(notdir $(BENCH))),$(BENCHES))
+bench: all $(filter $(BENCHES),$(BENCH_NOW))
+	@$(if $(filter-out $(BENCHES),$(BENCH_NOW)),echo 'make: no bench of this name: $(notdir $(filter-out $(BENCHES),$(BENCH_NOW))); there are $(notdir $(BENCHES))' >&2; exit 2)
 	@mkdir -p $(B)/bench
-	@for b in $(BENCH); do echo "== $$b"; SLUICE_BUILD='$(abspath $(B))' $$b $(BENCH_ARGS) || exit 1; done
+	@for b in $(BENCH_NOW); do echo "== $$b"; SLUICE_BUILD='$(abspath $(B))' $$b $(BENCH_ARGS) || exit 1; done
 
 sim: $(SIM)
 	@$(RUN_TESTS) $^
@@ -533,7 +539,7 @@ help:
 	@echo 'make fuzz         each fuzz target for FUZZ_SECONDS ($(FUZZ_SECONDS))'
 	@echo 'make lint         clang-tidy, cppcheck, format'
 	@echo 'make layers       no include points up;  headers: each compiles alone;  sources: each is listed'
-	@echo 'make bench sim    figures;  the simulation alone'
+	@echo "make bench        figures (BENCH='forward ...': these alone);  sim: the simulation alone"
 	@echo 'make deps         install what is missing, and say why'
 	@echo 'make install      DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)'
 	@echo 'make clean'

@@ -195,6 +195,7 @@ struct core_effect {
         struct {
             struct core_row row;
             uint64_t        ticket;
+            bool            later; /* nobody waits for it: after what else is to be done now */
         } store;
         const char *id;
         struct {
@@ -208,8 +209,8 @@ struct core_effect {
             uint64_t         seq;    /* with UNDELIVERED: the first that was refused */
         } fail;
         struct {
-            const char    *id;      /* NULL: of the whole gateway */
-            const char    *what;    /* "permit" "hold" "skipped" "done" "failed" "lost" "adopted" "paused" ... */
+            const char    *id;      /* lent until the core is freed; NULL: of the whole gateway */
+            const char    *what;    /* a constant: "permit" "hold" "skipped" "done" "failed" "lost" "adopted" "paused" ... */
             uint32_t       reasons; /* of a hold, or why a period is skipped */
             int64_t        due_us;  /* wall clock: since when its time has come, by its schedule; 0: none decides */
             const uint8_t *run;     /* WIRE_RUN_LEN bytes; NULL: none */

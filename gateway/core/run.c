@@ -68,8 +68,8 @@ run_row(const struct core *k, const struct connector *c, struct core_row *row)
 
 /* One at a time: a row says all, so what changes while one is at the store is told by the next, and a connector that
  * is quicker than the disk does not fill the memory with rows. */
-uint32_t
-run_store(struct core *k, struct connector *c)
+static uint32_t
+store(struct core *k, struct connector *c, bool later)
 {
     struct core_effect e = {.kind = CORE_STORE_ROW};
     struct schedule *s = &c->sch;
@@ -79,9 +79,16 @@ run_store(struct core *k, struct connector *c)
         return s->row + 1;
     s->row_out = true;
     run_row(k, c, &e.u.store.row);
+    e.u.store.later = later;
     e.u.store.ticket = (uint64_t)c->number << 32 | ++s->row;
     core_emit(k, &e);
     return s->row;
+}
+
+uint32_t
+run_store(struct core *k, struct connector *c)
+{
+    return store(k, c, false);
 }
 
 void
@@ -213,6 +220,7 @@ begin(struct core *k, struct connector *c)
     due_drop(k, c);
 }
 
+/* The row follows the permit, and may: a run whose row a crash takes is declared to us by its connector. */
 void
 run_permit(struct core *k, struct connector *c)
 {
@@ -221,8 +229,8 @@ run_permit(struct core *k, struct connector *c)
     memcpy(c->sch.run, r, sizeof(c->sch.run));
     begin(k, c);
     run_journal_look(k, c, "permit", 0);
-    run_store(k, c);
     run_send_permit(k, c);
+    store(k, c, true);
 }
 
 void
@@ -335,7 +343,7 @@ run_declared(struct core *k, struct connector *c, const struct wire_msg *m)
         memcpy(s->run, m->run, sizeof(s->run));
         begin(k, c);
         run_journal(k, c, "adopted", 0, NULL);
-        run_store(k, c);
+        store(k, c, true);
     } else if (m->type == WIRE_PING && s->end_stored) {
         run_answer_done(k, c); /* the answer was lost on the way, at a full pipe */
     }

@@ -81,6 +81,13 @@ int state_set_with_row(struct state *st, const char *connector, void **bytes, si
 /* Keep this row (copied): STATE_ROW_STORED, or STATE_ROW_FAILED. */
 int state_row(struct state *st, const struct state_row *row, uint64_t ticket, struct err *err);
 
+/* The same, not at once: nobody waits for it, and a flush beside an answer makes the answer late.  It is done with the
+ * next request, after state_wake, or at state_close; the order stays that of the calls. */
+int state_row_later(struct state *st, const struct state_row *row, uint64_t ticket, struct err *err);
+
+/* Do now what was asked for later. */
+void state_wake(struct state *st);
+
 /* Make the state of a connector empty, whatever its version, which becomes the next one: so that who still holds the
  * old one cannot bring it back.  STATE_CLEARED, or STATE_CLEAR_FAILED. */
 int state_clear(struct state *st, const char *connector, uint64_t ticket, struct err *err);

@@ -264,6 +264,22 @@ who_waits_for_a_period_before_its_first_run_does_not_shorten_that_by_asking_agai
 }
 
 static void
+the_row_of_a_run_that_begins_may_wait_and_that_of_its_end_may_not(void **state)
+{
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "feed");
+    uint8_t run[WIRE_RUN_LEN];
+
+    peer_ready(&p);
+    memcpy(run, p.run, sizeof(run));
+    assert_int_equal(w->n_rows, 1);
+    assert_true(w->rows[0].later && w->rows[0].row.has_run);
+    peer_done(&p, run);
+    assert_int_equal(w->n_rows, 2);
+    assert_false(w->rows[1].later || w->rows[1].row.has_run);
+}
+
+static void
 a_new_program_has_no_run_yet(void **state)
 {
     struct world *w = *state;
@@ -545,6 +561,7 @@ main(void)
         TEST(what_the_disk_did_not_take_is_stored_at_the_next_save_whoever_is_there),
         TEST(an_end_that_the_disk_did_not_take_is_answered_once_it_did),
         TEST(who_waits_for_a_period_before_its_first_run_does_not_shorten_that_by_asking_again),
+        TEST(the_row_of_a_run_that_begins_may_wait_and_that_of_its_end_may_not),
         TEST(a_new_program_has_no_run_yet),
         TEST(a_run_that_was_given_up_is_never_the_one_that_ended_last),
         TEST(a_run_is_not_given_to_the_program_that_was_replaced),

@@ -50,6 +50,7 @@ struct mark {
 struct row {
     uint64_t        ticket;
     char            id[65];
+    bool            later;
     struct core_row row; /* its id is not lent any more */
 };
 
