@@ -364,6 +364,7 @@ $(call tool,opencti_split,$(OPENCTI_SRC) common/err.c common/text.c)
 
 # Fuzz targets: $(call fuzz,NAME,MORE SOURCES,LIBRARIES)
 $(call fuzz,kev_fuzz,$(KEV_SRC:connectors/cisa-kev/run.c=) tests/unit/sluice_double.c,config curl jansson crypto)
+$(call fuzz,opencti_fuzz,$(OPENCTI_SRC) common/err.c common/text.c,jansson)
 $(call fuzz,settings_fuzz,$(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
 $(call fuzz,wire_fuzz,common/text.c $(WIRE_SRC),msgpack)
 

@@ -199,15 +199,23 @@ read_type(struct index *ix)
     return true;
 }
 
-/* Is this one of the few kinds of keys that a rule is about?  By the last byte, most are told at once. */
+/* May this be one of the few keys that a rule is about?  Most are told by their length and their last bytes. */
 static bool
 may_matter(const struct bundle *b, struct json_text key)
 {
     if (key.escaped || key.len < 2)
         return key.escaped;
-    const unsigned char *last = b->text + key.at + key.len - 1;
+    const unsigned char *end = b->text + key.at + key.len;
 
-    return *last == 'f' || *last == 's' || *last == 'd' || *last == 'e';
+    switch (end[-1]) {
+    case 'd': return key.len == strlen("id") || key.len == strlen("x_opencti_id");
+    case 'e': return key.len == strlen("type");
+    case 'f': return key.len >= strlen("_ref") && end[-4] == '_';
+    case 's':
+        return (key.len >= strlen("_refs") && end[-5] == '_') || key.len == strlen("external_references") ||
+               key.len == strlen("kill_chain_phases") || key.len == strlen("nb_deps") || key.len == strlen("extensions");
+    default: return false;
+    }
 }
 
 static bool

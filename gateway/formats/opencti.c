@@ -248,7 +248,8 @@ set_common(struct opencti *x)
     } else {
         make_id(x);
     }
-    x->common.event = x->options.text + x->options.event_version.at;
+    if (x->options.event_version.len > 0)
+        x->common.event = x->options.text + x->options.event_version.at;
     x->common.event_len = x->options.event_version.len;
 }
 

@@ -289,7 +289,9 @@ walk_list(struct walk *w, bool *ret_through)
     const uint32_t depth = w->n_frames;
     struct frame *f = &w->frames[depth - 1];
 
-    *ret_through = false;
+    *ret_through = count_of(w, f) == 0;
+    if (*ret_through)
+        return true;
     if (f->bits != SPLIT_NONE)
         settle(w, f, f->element - 1, true);
     else if (!begin_list(w, f))
