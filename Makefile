@@ -370,6 +370,7 @@ $(call fuzz,wire_fuzz,common/text.c $(WIRE_SRC),msgpack)
 
 # Benches, one question each: $(call bench,NAME,MORE SOURCES,LIBRARIES)
 $(call bench,client,common/clock.c common/err.c common/text.c $(WIRE_SRC),sluice)
+$(call bench,format,bench/report.c $(OPENCTI_SRC) common/err.c common/text.c,jansson math)
 $(call bench,forward,bench/report.c bench/leg.c bench/bare.c bench/drain.c bench/rabbit.c tests/system/sluiced.c \
     tests/system/world.c common/clock.c common/err.c,sluice rabbitmq zmq math)
 $(call bench,wire,common/text.c $(WIRE_SRC),msgpack)

@@ -11,15 +11,12 @@
         {a, 'h'}, {a, 'i'}, {a, 'j'}, {a, 'k'}, {a, 'l'}, {a, 'm'}, {a, 'n'}, {a, 'o'}, {a, 'p'}, {a, 'q'}, {a, 'r'},  \
         {a, 's'}, {a, 't'}, {a, 'u'}, {a, 'v'}, {a, 'w'}, {a, 'x'}, {a, 'y'}, {a, 'z'}, {a, '0'}, {a, '1'}, {a, '2'},  \
         {a, '3'}, {a, '4'}, {a, '5'}, {a, '6'}, {a, '7'}, {a, '8'}, {a, '9'}, {a, '+'}, {a, '/'}
+#define EIGHT(a, b, c, d, e, f, g, h) PAIRS(a), PAIRS(b), PAIRS(c), PAIRS(d), PAIRS(e), PAIRS(f), PAIRS(g), PAIRS(h)
 static const char pairs[4096][2] = {
-    PAIRS('A'), PAIRS('B'), PAIRS('C'), PAIRS('D'), PAIRS('E'), PAIRS('F'), PAIRS('G'), PAIRS('H'), PAIRS('I'), PAIRS('J'),
-    PAIRS('K'), PAIRS('L'), PAIRS('M'), PAIRS('N'), PAIRS('O'), PAIRS('P'), PAIRS('Q'), PAIRS('R'), PAIRS('S'), PAIRS('T'),
-    PAIRS('U'), PAIRS('V'), PAIRS('W'), PAIRS('X'), PAIRS('Y'), PAIRS('Z'), PAIRS('a'), PAIRS('b'), PAIRS('c'), PAIRS('d'),
-    PAIRS('e'), PAIRS('f'), PAIRS('g'), PAIRS('h'), PAIRS('i'), PAIRS('j'), PAIRS('k'), PAIRS('l'), PAIRS('m'), PAIRS('n'),
-    PAIRS('o'), PAIRS('p'), PAIRS('q'), PAIRS('r'), PAIRS('s'), PAIRS('t'), PAIRS('u'), PAIRS('v'), PAIRS('w'), PAIRS('x'),
-    PAIRS('y'), PAIRS('z'), PAIRS('0'), PAIRS('1'), PAIRS('2'), PAIRS('3'), PAIRS('4'), PAIRS('5'), PAIRS('6'), PAIRS('7'),
-    PAIRS('8'), PAIRS('9'), PAIRS('+'), PAIRS('/'),
-};
+    EIGHT('A', 'B', 'C', 'D', 'E', 'F', 'G', 'H'), EIGHT('I', 'J', 'K', 'L', 'M', 'N', 'O', 'P'),
+    EIGHT('Q', 'R', 'S', 'T', 'U', 'V', 'W', 'X'), EIGHT('Y', 'Z', 'a', 'b', 'c', 'd', 'e', 'f'),
+    EIGHT('g', 'h', 'i', 'j', 'k', 'l', 'm', 'n'), EIGHT('o', 'p', 'q', 'r', 's', 't', 'u', 'v'),
+    EIGHT('w', 'x', 'y', 'z', '0', '1', '2', '3'), EIGHT('4', '5', '6', '7', '8', '9', '+', '/')};
 
 static inline void
 group(char *to, const unsigned char *at)

@@ -96,7 +96,7 @@ json_take(struct json *j, unsigned char c, const char *what)
     return true;
 }
 
-/* --- Strings ---------------------------------------------------------------------------------------------------------- */
+/* --- Strings ------------------------------------------------------------------------------------------------------ */
 
 /* Bytes of a string that need no look: on to a quote, a backslash, a control or a longer character. */
 #ifdef __SSE2__
@@ -132,7 +132,8 @@ plain(const unsigned char *p)
 }
 #endif
 
-/* The bytes of a character above U+007F; 0: it is none (RFC 3629: no overlong forms, no surrogates, at most U+10FFFF). */
+/* The bytes of a character above U+007F; 0: it is none (RFC 3629: no overlong forms, no surrogates, at most U+10FFFF).
+ * */
 static uint32_t
 character(const unsigned char *p)
 {
@@ -228,7 +229,7 @@ json_string(struct json *j, struct json_text *ret)
     return true;
 }
 
-/* --- Keys of one object ----------------------------------------------------------------------------------------------- */
+/* --- Keys of one object ------------------------------------------------------------------------------------------- */
 
 static bool
 twice(struct json *j, struct json_text key)
@@ -320,7 +321,7 @@ json_next(struct json *j, struct json_keys *keys, struct json_text *ret_key)
     return key(j, keys, ret_key);
 }
 
-/* --- Lists and values ------------------------------------------------------------------------------------------------- */
+/* --- Lists and values --------------------------------------------------------------------------------------------- */
 
 bool
 json_first_element(struct json *j)
@@ -396,9 +397,7 @@ scalar(struct json *j, unsigned char c)
     case 't': return word(j, "true", 4);
     case 'f': return word(j, "false", 5);
     case 'n': return word(j, "null", 4);
-    case '-': case '0': case '1': case '2': case '3': case '4': case '5': case '6': case '7': case '8': case '9':
-        return number(j);
-    default: return unexpected(j, "a value is missing");
+    default: return c == '-' || (c >= '0' && c <= '9') ? number(j) : unexpected(j, "a value is missing");
     }
 }
 

@@ -1,5 +1,6 @@
-/* opencti_fuzz.c - any bytes as options and bundle: they are refused with a reason, or they become messages whose sizes are
- * true, whose contents decode, and whose content is again a bundle: of one object, which becomes the same once more.
+/* opencti_fuzz.c - any bytes as options and bundle: they are refused with a reason, or they become messages whose
+ * sizes are true, whose contents decode, and whose content is again a bundle: of one object, which becomes the same
+ * once more.
  *
  * The bytes up to the first newline are the options; without one, all are the bundle. */
 #include <stdint.h>
@@ -32,8 +33,12 @@ split(const char *options, size_t options_len, const void *text, size_t len, uin
     /* Two chunks, which end anywhere. */
     struct chunk chunks[2] = {{.at = text, .len = len / 2}, {.at = (const char *)text + len / 2, .len = len - len / 2}};
     const struct body body = {.size = len, .have = len, .n = 2, .cap = 2, .chunks = chunks, .ctype = ""};
-    const struct format_ask ask = {.body = &body, .options = options, .options_len = options_len, .applicant_id = "a\"\xff",
-                                   .max_message = most, .skip_large = most % 2 == 0};
+    const struct format_ask ask = {.body = &body,
+                                   .options = options,
+                                   .options_len = options_len,
+                                   .applicant_id = "a\"\xff",
+                                   .max_message = most,
+                                   .skip_large = most % 2 == 0};
     struct format_notes notes;
     enum format_fault fault;
     struct err err = {.code = ERR_NONE};
@@ -57,7 +62,7 @@ digit(char c)
     const char *at = c == '\0' ? NULL : strchr(table, c);
 
     insist(at != NULL, "base64 has its characters only");
-    return (unsigned)(at - table);
+    return at == NULL ? 0 : (unsigned)(at - table);
 }
 
 /* In place; the length. */
@@ -145,7 +150,8 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     const uint8_t *newline = len == 0 ? NULL : memchr(data, '\n', len);
-    const size_t options_len = newline == NULL ? 0 : (size_t)(newline - data), skip = newline == NULL ? 0 : options_len + 1;
+    const size_t options_len = newline == NULL ? 0 : (size_t)(newline - data),
+                 skip = newline == NULL ? 0 : options_len + 1;
     const uint64_t most = len % 3 == 0 ? 300 + len : UINT64_MAX - len % 2;
     struct parts *p = split((const char *)data, options_len, data + skip, len - skip, most);
 
