@@ -268,6 +268,7 @@ $(call unit,err_test,common/err.c common/text.c)
 $(call unit,journal_test,gateway/store/journal.c common/clock.c common/err.c common/log.c common/mailbox.c common/text.c $(WIRE_SRC),jansson msgpack)
 $(call unit,log_test,common/log.c common/err.c common/text.c,jansson no_memory)
 $(call unit,mailbox_test,common/mailbox.c common/err.c,no_memory no_eventfd)
+$(call unit,opencti_test,$(OPENCTI_SRC) common/err.c common/text.c,no_heap jansson)
 $(call unit,operators_test,$(ADMIN_SRC) gateway/suggest.c $(CORE_SRC) common/clock.c common/err.c common/log.c common/text.c \
     $(WIRE_SRC),jansson msgpack)
 $(call unit,send_test,tests/parts_double.c gateway/broker/send.c gateway/broker/watchdog.c gateway/broker/window.c common/clock.c \
@@ -385,11 +386,13 @@ $(call tool,opencti_split,$(OPENCTI_SRC) common/err.c common/text.c)
 
 # Fuzz targets: $(call fuzz,NAME,MORE SOURCES,LIBRARIES)
 $(call fuzz,kev_fuzz,$(KEV_SRC:connectors/cisa-kev/run.c=) tests/unit/sluice_double.c,config curl jansson crypto)
+$(call fuzz,opencti_fuzz,$(OPENCTI_SRC) common/err.c common/text.c,jansson)
 $(call fuzz,settings_fuzz,$(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
 $(call fuzz,wire_fuzz,common/text.c $(WIRE_SRC),msgpack)
 
 # Benches, one question each: $(call bench,NAME,MORE SOURCES,LIBRARIES)
 $(call bench,client,common/clock.c common/err.c common/text.c $(WIRE_SRC),sluice)
+$(call bench,format,bench/report.c $(OPENCTI_SRC) common/err.c common/text.c,jansson math)
 $(call bench,forward,bench/report.c bench/leg.c bench/bare.c bench/drain.c bench/rabbit.c tests/system/sluiced.c \
     tests/system/world.c common/clock.c common/err.c,sluice rabbitmq zmq math)
 $(call bench,permit,bench/asker.c bench/crowd.c bench/echo.c bench/report.c tests/system/sluiced.c tests/system/world.c \
