@@ -378,6 +378,7 @@ SYSTEM_SCRIPTS := \
     tests/system/broker_test.sh \
     tests/system/client_abi_test.sh \
     tests/system/demo_test.sh \
+    tests/system/docs_test.sh \
     tests/system/install_test.sh \
     tests/system/opencti_pycti_test.sh
 
