@@ -278,8 +278,8 @@ put_aside(void *ctx, const struct window_item *item, char **returned)
         s->again[s->again_n++] = *item;
 }
 
-/* RabbitMQ says "message size 20000 is larger than configured max size 10000", with some more or less of it from version to
- * version, and has no code of its own for it. */
+/* RabbitMQ says "message size 20000 is larger than configured max size 10000", with some more or less of it from
+ * version to version, and has no code of its own for it. */
 static enum pub_event_kind
 refusal(const amqp_channel_close_t *close)
 {

@@ -173,13 +173,16 @@ after_sigkill_of_the_gateway_amid_a_bundle_it_is_pushed_again_and_nothing_is_mis
     free(bundle);
 }
 
-/* --- While a bundle is being formed -------------------------------------------------------------------------------- */
+/* --- While a bundle is being formed ------------------------------------------------------------------------------- */
 
 /* Push a bundle whole through a raw connection, in chunks. */
 static void
 push_raw(struct peer *p, uint64_t seq, const char *bundle, size_t len)
 {
-    assert_true(peer_credit(p, len) > 0);
+    const int64_t until = clock_mono_us() + (int64_t)WAIT_MS * 1000;
+
+    while (peer_credit(p, len) == 0) /* it waits 5 s, which a busy machine may take for the bundles before */
+        assert_true(clock_mono_us() < until);
     for (size_t at = 0; at < len; at += CHUNK)
         peer_bundle(p, seq, len, at, bundle + at, len - at < CHUNK ? len - at : CHUNK);
 }
@@ -212,12 +215,13 @@ program_with_bundle(struct stage *s, uint64_t epoch, const char *bundle, size_t 
     return p;
 }
 
-/* It has memory for four such bundles, so that the others show that those before were freed. */
+/* It has memory for four such bundles, so that the others show that those before were freed.  Who waits for that says
+ * nothing meanwhile, and is not to be taken for dead. */
 static void
 programs_that_are_replaced_while_their_bundles_are_formed_leave_nothing_behind(void **state)
 {
     static const struct sluiced_config config = {
-        .memory = "limit = \"260MiB\"; max_bundle = \"65MiB\";", .rest = LARGE_ID};
+        .memory = "limit = \"260MiB\"; max_bundle = \"65MiB\";", .ping = "20s", .rest = LARGE_ID};
     struct stage *s = *state;
     const uint64_t epoch = (uint64_t)clock_wall_us() * 1024;
     size_t len, small_len;
@@ -248,7 +252,8 @@ programs_that_are_replaced_while_their_bundles_are_formed_leave_nothing_behind(v
 static void
 sigterm_while_a_bundle_is_formed_ends_in_time_and_the_bundle_is_the_connectors(void **state)
 {
-    static const struct sluiced_config config = {.memory = "limit = \"300MiB\";", .rest = LARGE_ID};
+    static const struct sluiced_config config = {
+        .memory = "limit = \"300MiB\";", .ping = "20s", .rest = LARGE_ID};
     struct stage *s = *state;
     const uint64_t epoch = (uint64_t)clock_wall_us() * 1024;
     size_t len;
@@ -270,10 +275,10 @@ sigterm_while_a_bundle_is_formed_ends_in_time_and_the_bundle_is_the_connectors(v
     free(bundle);
 }
 
-/* --- Memory --------------------------------------------------------------------------------------------------------- */
+/* --- Memory ------------------------------------------------------------------------------------------------------- */
 
 static void
-a_bundle_of_256_mib_passes_within_2_gib(void **state)
+a_bundle_of_256_mib_passes_within_1_gib(void **state)
 {
     static const struct sluiced_config config = {.memory = "limit = \"1GiB\";", .rest = LARGE_ID};
     struct stage *s = *state;
@@ -292,7 +297,7 @@ a_bundle_of_256_mib_passes_within_2_gib(void **state)
     const int64_t peak = sluiced_peak_kib(s->gateway) / 1024;
     print_message("%zu MiB, %u objects: peak %lld MiB, acked after %.1f s\n", len >> 20, n, (long long)peak,
                   (double)(clock_mono_us() - began) / 1e6);
-    assert_in_range(peak, 256, 2048);
+    assert_in_range(peak, 256, 1024);
     feed_close(&f);
     purge(s);
 }
@@ -318,7 +323,7 @@ main(void)
         FAULT(after_sigkill_of_the_gateway_amid_a_bundle_it_is_pushed_again_and_nothing_is_missing),
         FAULT(programs_that_are_replaced_while_their_bundles_are_formed_leave_nothing_behind),
         FAULT(sigterm_while_a_bundle_is_formed_ends_in_time_and_the_bundle_is_the_connectors),
-        FAULT(a_bundle_of_256_mib_passes_within_2_gib),
+        FAULT(a_bundle_of_256_mib_passes_within_1_gib),
     };
 
     return cmocka_run_group_tests_name("format faults", tests, stage_open, stage_close);

@@ -21,14 +21,17 @@ enum { IDLE_MS = 500, WAIT_MS = 30 * 1000, RUN_MS = 60 * 1000, OUT = 16 * 1024, 
 
 #define IDENTITY "{\"type\":\"identity\",\"id\":\"identity--1\",\"name\":\"somebody\"}"
 #define BUNDLE(objects) "{\"type\":\"bundle\",\"id\":\"bundle--1\",\"objects\":[" objects "]}"
-#define OPENCTI(more) "format = \"opencti\"; declare = true; " more
 
-static const struct sluiced_config ANY_ID = {
-    .rest = "connectors = ( { id = \"attack\"; " OPENCTI("applicant_id = \"somebody\";") " },"
-            " { id = \"plain\"; routing_key = \"plain\"; queue = \"plain\"; declare = true; },"
-            " { id = \"bad\"; " OPENCTI("") " }, { id = \"large\"; " OPENCTI("") " },"
-            " { id = \"skip\"; " OPENCTI("too_large = \"skip\";") " },"
-            " { id = \"cisa-kev\"; queue = \"kev\"; declare = true; } );"};
+#define CONNECTORS                                                                    \
+    "connectors = ("                                                                  \
+    " { id = \"attack\"; format = \"opencti\"; declare = true; applicant_id = \"somebody\"; }," \
+    " { id = \"bad\"; format = \"opencti\"; declare = true; },"                         \
+    " { id = \"large\"; format = \"opencti\"; declare = true; },"                       \
+    " { id = \"skip\"; format = \"opencti\"; declare = true; too_large = \"skip\"; },"    \
+    " { id = \"plain\"; queue = \"plain\"; declare = true; },"                          \
+    " { id = \"cisa-kev\"; queue = \"kev\"; declare = true; } );"
+
+static const struct sluiced_config ANY_ID = {.rest = CONNECTORS};
 
 static uint64_t
 drain(const struct stage *s, const char *queue, worker_take *take, void *ctx)
@@ -99,17 +102,15 @@ ends(const char *key, const char *with)
 static bool
 refers(json_t *from, const char *id)
 {
-    const char *key;
-    json_t *value, *one;
-    size_t i;
+    for (void *it = json_object_iter(from); it != NULL; it = json_object_iter_next(from, it)) {
+        const char *key = json_object_iter_key(it);
+        const json_t *value = json_object_iter_value(it);
 
-    json_object_foreach(from, key, value) {
         if (ends(key, "_ref") && json_is_string(value) && strcmp(json_string_value(value), id) == 0)
             return true;
-        if (ends(key, "_refs"))
-            json_array_foreach(value, i, one)
-                if (strcmp(json_string_value(one), id) == 0)
-                    return true;
+        for (size_t i = 0; ends(key, "_refs") && i < json_array_size(value); i++)
+            if (strcmp(json_string_value(json_array_get(value, i)), id) == 0)
+                return true;
     }
     return false;
 }
@@ -204,28 +205,29 @@ assert_member(const struct attack *a, const char *id, const char *key, const jso
 static void
 assert_object(struct attack *a, json_t *is)
 {
-    const char *id = text_of(is, "id"), *key;
-    json_t *was = json_object_get(a->objects, id), *value;
+    const char *id = text_of(is, "id");
+    json_t *was = json_object_get(a->objects, id);
 
     assert_non_null(was);
     assert_null(json_object_get(a->came, id));
     assert_true(number_of(is, "nb_deps") >= 1);
     assert_int_equal(json_object_size(is), json_object_size(was) + 1);
-    json_object_foreach(was, key, value)
-        assert_member(a, id, key, value, json_object_get(is, key));
+    for (void *it = json_object_iter(was); it != NULL; it = json_object_iter_next(was, it)) {
+        const char *key = json_object_iter_key(it);
+
+        assert_member(a, id, key, json_object_iter_value(it), json_object_get(is, key));
+    }
     json_object_set_new(a->came, id, json_true());
 }
 
 static void
 assert_envelope(const struct work *w, const char *const *keys, size_t n)
 {
-    const char *key;
-    json_t *value;
     size_t i = 0;
 
-    json_object_foreach(w->envelope, key, value) {
+    for (void *it = json_object_iter(w->envelope); it != NULL; it = json_object_iter_next(w->envelope, it)) {
         assert_true(i < n);
-        assert_string_equal(key, keys[i++]);
+        assert_string_equal(json_object_iter_key(it), keys[i++]);
     }
     assert_int_equal(i, n);
     assert_string_equal(text_of(w->envelope, "bundle_type"), "QUEUE_BUNDLE");
@@ -276,8 +278,7 @@ each_object_of_attack_comes_as_it_was_and_none_before_what_it_refers_to(void **s
 {
     struct stage *s = *state;
     struct attack a = {.objects = json_object(), .came = json_object()};
-    json_t *object;
-    size_t i, expected = 0;
+    size_t expected = 0;
     char path[600];
 
     if (world_data("ics-attack.json", path, sizeof(path)) == NULL) {
@@ -286,7 +287,10 @@ each_object_of_attack_comes_as_it_was_and_none_before_what_it_refers_to(void **s
     }
     a.bundle = json_load_file(path, 0, NULL);
     assert_non_null(a.bundle);
-    json_array_foreach(json_object_get(a.bundle, "objects"), i, object) {
+    const json_t *list = json_object_get(a.bundle, "objects");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        json_t *object = json_array_get(list, i);
+
         json_object_set(a.objects, text_of(object, "id"), object);
         expected += should_come(object);
     }
@@ -297,9 +301,12 @@ each_object_of_attack_comes_as_it_was_and_none_before_what_it_refers_to(void **s
 
     acked(feed_says(&f, text, NULL, NULL));
     assert_int_equal(drain(s, "push_attack", take_attack, &a), expected);
-    json_array_foreach(json_object_get(a.bundle, "objects"), i, object)
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *object = json_array_get(list, i);
+
         if (should_come(object) && json_object_get(a.came, text_of(object, "id")) == NULL)
             fail_msg("%s did not come", text_of(object, "id"));
+    }
     assert_true(sluiced_log_wait(s->gateway, mark, "event=objects_left_out", "connector=attack", WAIT_MS));
     print_message("%zu objects, %zu messages\n", json_object_size(a.objects), a.messages);
     feed_close(&f);
@@ -347,6 +354,8 @@ seen_done(struct seen *seen)
 static void
 a_bundle_may_say_its_format_and_its_options(void **state)
 {
+    static const char after[] = "\",\"update\":true,\"draft_id\":\"d\",\"work_id\":\"work_1\",\"playbook_id\":\"p\","
+                                "\"synchronized\":{\"a\":[1.5]}}";
     static const char options[] =
         "{\"playbook_id\":\"p\", \"work_id\":\"work_1\",\"update\":true,\"entities_types\":[\"Malware\"],"
         "\"draft_id\":\"d\",\"applicant_id\":\"me\",\"synchronized\":{\"a\":[1.50]},\"event_version\":\"4\"}";
@@ -366,8 +375,7 @@ a_bundle_may_say_its_format_and_its_options(void **state)
     assert_envelope(&w, keys, sizeof(keys) / sizeof(keys[0]));
     char *text = json_dumps(seen.envelope, JSON_COMPACT);
     assert_int_equal(strncmp(text, envelope, strlen(envelope)), 0);
-    assert_string_equal(strstr(text, "\",\"update\""), "\",\"update\":true,\"draft_id\":\"d\",\"work_id\":\"work_1\","
-                                                      "\"playbook_id\":\"p\",\"synchronized\":{\"a\":[1.5]}}");
+    assert_string_equal(strstr(text, "\",\"update\""), after);
     free(text);
     assert_string_equal(text_of(seen.bundle, "x_opencti_event_version"), "4");
     assert_int_equal(seen.parts, 0); /* one message: it is signed as a body is */
@@ -395,7 +403,8 @@ a_bundle_that_is_not_to_be_split_goes_as_it_came(void **state)
 static void
 references_to_what_is_not_there_go_where_that_is_asked_for(void **state)
 {
-    static const char bundle[] = BUNDLE("{\"type\":\"malware\",\"id\":\"malware--1\",\"created_by_ref\":\"identity--9\","
+    static const char bundle[] = BUNDLE("{\"type\":\"malware\",\"id\":\"malware--1\","
+                                        "\"created_by_ref\":\"identity--9\","
                                         "\"object_marking_refs\":[\"marking-definition--9\"]}");
     struct stage *s = *state;
     struct seen seen = {.n = 0};
@@ -466,7 +475,7 @@ options_for_a_raw_target_are_refused_and_the_next_bundle_goes(void **state)
     feed_close(&f);
 }
 
-/* --- Refusals ------------------------------------------------------------------------------------------------------ */
+/* --- Refusals ----------------------------------------------------------------------------------------------------- */
 
 static void
 what_is_no_bundle_is_refused_with_its_place_and_the_next_one_goes(void **state)
@@ -596,15 +605,15 @@ what_only_the_broker_finds_too_large_is_refused_in_its_words_and_the_next_bundle
     free(bundle);
 }
 
-/* --- OpenCTI's names ------------------------------------------------------------------------------------------------ */
+/* --- OpenCTI's names ---------------------------------------------------------------------------------------------- */
 
 /* What rabbitmqctl says of a kind of thing, as JSON.  The caller gives it back. */
 static json_t *
 listed(struct stage *s, const char *what, const char *const *columns)
 {
     char script[600], dir[600], *out = malloc(1 << 16);
-    const char *argv[16] = {world_source("tests/broker", script, sizeof(script)), "ctl", dir, "-q", "--formatter", "json",
-                            what};
+    const char *tool = world_source("tests/broker", script, sizeof(script));
+    const char *argv[16] = {tool, "ctl", dir, "-q", "--formatter", "json", what};
     json_error_t why;
     size_t n = 7;
 
@@ -623,39 +632,35 @@ listed(struct stage *s, const char *what, const char *const *columns)
 static json_t *
 named(const json_t *list, const char *key, const char *name)
 {
-    json_t *one;
-    size_t i;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        json_t *one = json_array_get(list, i);
 
-    json_array_foreach(list, i, one)
         if (text_of(one, key) != NULL && strcmp(text_of(one, key), name) == 0)
             return one;
+    }
     return NULL;
 }
 
-/* An AMQP table as rabbitmqctl shows it, [[key, type, value], ...]: does it have this entry? */
+/* An entry of an AMQP table as rabbitmqctl shows it, [[key, type, value], ...]; NULL: there is none. */
+static const json_t *
+entry_of(const json_t *table, const char *key)
+{
+    for (size_t i = 0; i < json_array_size(table); i++) {
+        const json_t *entry = json_array_get(table, i);
+
+        if (strcmp(json_string_value(json_array_get(entry, 0)), key) == 0)
+            return entry;
+    }
+    return NULL;
+}
+
 static bool
 has_text(const json_t *table, const char *key, const char *value)
 {
-    json_t *entry;
-    size_t i;
+    const json_t *entry = entry_of(table, key);
 
-    json_array_foreach(table, i, entry)
-        if (strcmp(json_string_value(json_array_get(entry, 0)), key) == 0)
-            return strcmp(json_string_value(json_array_get(entry, 1)), "longstr") == 0 &&
-                   strcmp(json_string_value(json_array_get(entry, 2)), value) == 0;
-    return false;
-}
-
-static const json_t *
-table_in(const json_t *table, const char *key)
-{
-    json_t *entry;
-    size_t i;
-
-    json_array_foreach(table, i, entry)
-        if (strcmp(json_string_value(json_array_get(entry, 0)), key) == 0)
-            return json_array_get(entry, 2);
-    return NULL;
+    return entry != NULL && strcmp(json_string_value(json_array_get(entry, 1)), "longstr") == 0 &&
+           strcmp(json_string_value(json_array_get(entry, 2)), value) == 0;
 }
 
 /* Is the queue there, with exactly the platform's arguments, and of this name? */
@@ -664,7 +669,8 @@ assert_queue(struct stage *s, const char *queue, const char *name)
 {
     static const char *const columns[] = {"name", "durable", "auto_delete", "exclusive", "arguments", NULL};
     json_t *list = listed(s, "list_queues", columns), *q = named(list, "name", queue);
-    const json_t *arguments = json_object_get(q, "arguments"), *config = table_in(arguments, "config");
+    const json_t *arguments = json_object_get(q, "arguments");
+    const json_t *config = json_array_get(entry_of(arguments, "config"), 2);
 
     assert_non_null(q);
     assert_true(json_is_true(json_object_get(q, "durable")));
@@ -676,7 +682,7 @@ assert_queue(struct stage *s, const char *queue, const char *name)
     assert_int_equal(json_array_size(config), 3);
     assert_true(has_text(config, "id", name));
     assert_true(has_text(config, "type", "EXTERNAL_IMPORT"));
-    assert_non_null(table_in(config, "scope"));
+    assert_non_null(entry_of(config, "scope"));
     json_decref(list);
 }
 
@@ -686,15 +692,18 @@ assert_bound(struct stage *s, const char *exchange, const char *key, const char 
     static const char *const columns[] = {"source_name", "routing_key", "destination_name", NULL};
     static const char *const kinds[] = {"name", "type", "durable", NULL};
     json_t *list = listed(s, "list_bindings", columns), *exchanges = listed(s, "list_exchanges", kinds);
-    json_t *b, *e = named(exchanges, "name", exchange);
-    size_t i, n = 0;
+    const json_t *e = named(exchanges, "name", exchange);
+    size_t n = 0;
 
     assert_non_null(e);
     assert_string_equal(text_of(e, "type"), "direct");
     assert_true(json_is_true(json_object_get(e, "durable")));
-    json_array_foreach(list, i, b)
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *b = json_array_get(list, i);
+
         n += strcmp(text_of(b, "source_name"), exchange) == 0 && strcmp(text_of(b, "routing_key"), key) == 0 &&
              strcmp(text_of(b, "destination_name"), queue) == 0;
+    }
     assert_int_equal(n, 1);
     json_decref(list);
     json_decref(exchanges);
@@ -704,7 +713,8 @@ static void
 the_queue_is_declared_as_the_platform_does_and_may_be_declared_by_it_again(void **state)
 {
     static const struct sluiced_config config = {
-        .rest = "connectors = ( { id = \"named\"; " OPENCTI("queue_prefix = \"test-\";") " } );"};
+        .rest = "connectors = ( { id = \"named\"; format = \"opencti\"; declare = true;"
+                " queue_prefix = \"test-\"; } );"};
     struct stage *s = *state;
     const int port = world_broker_port(s->world);
     stage_gateway(s, &config);
@@ -726,7 +736,7 @@ a_queue_that_the_platform_made_is_taken_as_it_is(void **state)
 {
     static const struct sluiced_config configs[] = {
         {.rest = "connectors = ( { id = \"theirs\"; format = \"opencti\"; } );"},
-        {.rest = "connectors = ( { id = \"theirs\"; " OPENCTI("") " } );"}};
+        {.rest = "connectors = ( { id = \"theirs\"; format = \"opencti\"; declare = true; } );"}};
     struct stage *s = *state;
     worker_platform_declares(world_broker_port(s->world), "push_theirs", "the platform's name", "amqp.worker.exchange",
                              "push_routing_theirs");
@@ -745,7 +755,7 @@ a_queue_that_the_platform_made_is_taken_as_it_is(void **state)
     }
 }
 
-/* --- Real connectors ------------------------------------------------------------------------------------------------ */
+/* --- Real connectors ---------------------------------------------------------------------------------------------- */
 
 struct kev {
     size_t vulnerabilities, identities;

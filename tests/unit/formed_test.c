@@ -149,7 +149,8 @@ what_the_platform_has_no_place_for_is_written_down_and_changes_no_verdict(void *
     comes_back(w, &r);
     formed_take(&w->loop);
     assert_null(w->told[0].e.u.formed.left_out);
-    assert_true(logged(w, "event=objects_left_out connector=feed seq=7 incompatible=2 too_large=0 text=\"no place for: x--1"));
+    assert_true(logged(w, "event=objects_left_out connector=feed seq=7 incompatible=2 too_large=0 "
+                          "text=\"no place for: x--1"));
 }
 
 static void
@@ -178,7 +179,7 @@ each_fault_has_its_reason_and_the_words_go_with_it(void **state)
     struct world *w = *state;
 
     for (size_t i = 0; i < 4; i++)
-        comes_back(w, &(struct former_result){.ticket = SLOT, .connector = "feed", .fault = of[i].fault, .text = "why"});
+        comes_back(w, &(struct former_result){.ticket = SLOT, .fault = of[i].fault, .text = "why"});
     formed_take(&w->loop);
     assert_int_equal(w->n, 4);
     for (size_t i = 0; i < 4; i++) {

@@ -84,7 +84,7 @@ __wrap_eventfd_write(int fd, eventfd_t value)
 }
 /* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
-/* --- The format ---------------------------------------------------------------------------------------------------- */
+/* --- The format --------------------------------------------------------------------------------------------------- */
 
 /* What a job's options point to: what it is to come to, and what became of it. */
 struct task {
@@ -147,7 +147,7 @@ opencti_parts(const struct format_ask *ask, struct parts **ret_parts, struct for
     return 0;
 }
 
-/* --- The world ------------------------------------------------------------------------------------------------------ */
+/* --- The world ---------------------------------------------------------------------------------------------------- */
 
 struct world {
     struct mailbox *results;
