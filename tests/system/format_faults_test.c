@@ -23,9 +23,10 @@ enum {
     WAIT_MS = 60 * 1000,
     WINDOW = 100,
     OBJECTS = 5000,
-    AMID = OBJECTS / 4,    /* so many messages are there when something dies */
-    RATE = 2 << 20,        /* bytes a second to the broker, so that all of it takes seconds */
-    LARGE_OBJECTS = 370000, LARGE_PAD = 5, /* 63 MiB, whose forming takes some tenths of a second */
+    AMID = OBJECTS / 4, /* so many messages are there when something dies */
+    RATE = 2 << 20,     /* bytes a second to the broker, so that all of it takes seconds */
+    LARGE_OBJECTS = 370000,
+    LARGE_PAD = 5, /* 63 MiB, whose forming takes some tenths of a second */
     CHUNK = 65536
 };
 

@@ -17,18 +17,22 @@
 #include "worker.h"
 #include "world.h"
 
-enum { IDLE_MS = 500, WAIT_MS = 30 * 1000, RUN_MS = 60 * 1000, OUT = 16 * 1024, MANY = 4000 };
+enum { IDLE_MS = 500,
+       WAIT_MS = 30 * 1000,
+       RUN_MS = 60 * 1000,
+       OUT = 16 * 1024,
+       MANY = 4000 };
 
 #define IDENTITY "{\"type\":\"identity\",\"id\":\"identity--1\",\"name\":\"somebody\"}"
 #define BUNDLE(objects) "{\"type\":\"bundle\",\"id\":\"bundle--1\",\"objects\":[" objects "]}"
 
-#define CONNECTORS                                                                    \
-    "connectors = ("                                                                  \
+#define CONNECTORS                                                                              \
+    "connectors = ("                                                                            \
     " { id = \"attack\"; format = \"opencti\"; declare = true; applicant_id = \"somebody\"; }," \
-    " { id = \"bad\"; format = \"opencti\"; declare = true; },"                         \
-    " { id = \"large\"; format = \"opencti\"; declare = true; },"                       \
-    " { id = \"skip\"; format = \"opencti\"; declare = true; too_large = \"skip\"; },"    \
-    " { id = \"plain\"; queue = \"plain\"; declare = true; },"                          \
+    " { id = \"bad\"; format = \"opencti\"; declare = true; },"                                 \
+    " { id = \"large\"; format = \"opencti\"; declare = true; },"                               \
+    " { id = \"skip\"; format = \"opencti\"; declare = true; too_large = \"skip\"; },"          \
+    " { id = \"plain\"; queue = \"plain\"; declare = true; },"                                  \
     " { id = \"cisa-kev\"; queue = \"kev\"; declare = true; } );"
 
 static const struct sluiced_config ANY_ID = {.rest = CONNECTORS};
@@ -74,7 +78,7 @@ struct attack {
     json_t *bundle;  /* as it was pushed */
     json_t *objects; /* its objects by id */
     json_t *came;    /* ids of those that came */
-    size_t  messages;
+    size_t messages;
 };
 
 /* Of the types in this file, OpenCTI has no place for these. */
@@ -237,7 +241,7 @@ static void
 take_attack(void *ctx, const struct work *w)
 {
     static const char *const keys[] = {"bundle_type", "applicant_id", "action_sequence", "entities_types",
-                                       "content",     "update",       "draft_id"};
+                                       "content", "update", "draft_id"};
     struct attack *a = ctx;
 
     assert_envelope(w, keys, sizeof(keys) / sizeof(keys[0]));
@@ -319,10 +323,10 @@ each_object_of_attack_comes_as_it_was_and_none_before_what_it_refers_to(void **s
 /* --- What a bundle says by itself --------------------------------------------------------------------------------- */
 
 struct seen {
-    size_t  n;
+    size_t n;
     json_t *envelope, *bundle; /* of the last */
-    char    content[4000];
-    char    ids[4000];         /* of objects, joined by blanks */
+    char content[4000];
+    char ids[4000]; /* of objects, joined by blanks */
     int64_t parts;
 };
 
@@ -759,7 +763,7 @@ a_queue_that_the_platform_made_is_taken_as_it_is(void **state)
 
 struct kev {
     size_t vulnerabilities, identities;
-    char   identity[80]; /* that came last */
+    char identity[80]; /* that came last */
 };
 
 static void

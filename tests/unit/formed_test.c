@@ -21,16 +21,17 @@
 #include "mailbox.h"
 #include "parts.h"
 
-enum { SLOT = 5, EVENTS = 8 };
+enum { SLOT = 5,
+       EVENTS = 8 };
 
 /* A loop of which only these parts are there; the core is this test. */
 struct world {
     struct loop loop;
-    int         log_fd, freed;
+    int log_fd, freed;
     struct {
         struct core_event e;
-        char              text[300]; /* that was lent for the step: with the event; "" for none */
-        bool              had_parts; /* the body was messages when the core heard of it */
+        char text[300]; /* that was lent for the step: with the event; "" for none */
+        bool had_parts; /* the body was messages when the core heard of it */
     } told[EVENTS];
     size_t n;
 };
@@ -50,7 +51,7 @@ effects_step(struct loop *l, const struct core_event *e)
 
 struct fake {
     struct parts parts;
-    int         *freed;
+    int *freed;
 };
 
 static void
@@ -171,7 +172,7 @@ each_fault_has_its_reason_and_the_words_go_with_it(void **state)
 {
     static const struct {
         enum format_fault fault;
-        enum wire_reason  reason;
+        enum wire_reason reason;
     } of[] = {{FORMAT_NOMEM, WIRE_R_REFUSED},
               {FORMAT_MALFORMED, WIRE_R_FORMAT},
               {FORMAT_TOO_LARGE, WIRE_R_TOO_LARGE},

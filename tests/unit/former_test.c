@@ -24,7 +24,8 @@
 #include "mailbox.h"
 #include "parts.h"
 
-enum { WAIT_MS = 20000, MANY = 300 };
+enum { WAIT_MS = 20000,
+       MANY = 300 };
 
 /* Linked with --wrap for these; the linker leaves no other way in than file scope.  Calls of calloc and eventfd: the
  * one numbered so fails, counting down; 0: none.  Growing a mailbox fails so often. */
@@ -88,10 +89,10 @@ __wrap_eventfd_write(int fd, eventfd_t value)
 
 /* What a job's options point to: what it is to come to, and what became of it. */
 struct task {
-    bool        refused, gated;
-    sem_t       begun, open; /* of one that is gated */
-    atomic_bool deaf;        /* no signal would be delivered to its thread */
-    atomic_int  done, freed;
+    bool refused, gated;
+    sem_t begun, open; /* of one that is gated */
+    atomic_bool deaf;  /* no signal would be delivered to its thread */
+    atomic_int done, freed;
 };
 
 struct fake {
@@ -151,8 +152,8 @@ opencti_parts(const struct format_ask *ask, struct parts **ret_parts, struct for
 
 struct world {
     struct mailbox *results;
-    struct former  *f;
-    struct task     tasks[3];
+    struct former *f;
+    struct task tasks[3];
 };
 
 static int
