@@ -218,6 +218,7 @@ read_options(const struct making *m)
     }
     if (rc != 0 || !envelope_make(&x->options, m->ask->applicant_id, &x->budget, &x->envelope))
         return no_room(m);
+    options_trim(&x->options);
     return 0;
 }
 
