@@ -51,6 +51,9 @@ teardown(void **state)
     return 0;
 }
 
+/* What options say is nobody's business here, only how long they are. */
+static const char OPTIONS[WIRE_OPTIONS_MAX];
+
 /* --- words of the domain --- */
 
 static struct session_bundle *
@@ -793,7 +796,7 @@ model_takes(struct model *m, struct world *w)
     assert_int_equal(out->size, m->sizes[out->seq]);
     assert_in_range(w->out.len, 1, WIRE_CHUNK_MAX);
     if (m->off == 0)
-        m->spent += wire_cost(out->size);
+        m->spent += wire_cost(out->size + out->options.len);
     assert_true(m->spent <= m->credit);
     m->off += w->out.len;
     if (m->off == out->size) {
@@ -856,6 +859,8 @@ whatever_is_granted_and_lost_it_keeps_the_rules_and_loses_nothing(void **state)
                 pushed++;
                 m.sizes[pushed] = 1 + draw(&m.r, draw(&m.r, 8) == 0 ? 300000 : 3000);
                 bundles[pushed] = (struct session_bundle){.size = m.sizes[pushed]};
+                if (draw(&m.r, 4) == 0)
+                    bundles[pushed].options = (struct wire_text){OPTIONS, 2 + (uint32_t)draw(&m.r, WIRE_OPTIONS_MAX - 2)};
                 session_push(w.s, &bundles[pushed]);
             }
             model_acts(&m, &w);
@@ -872,6 +877,29 @@ whatever_is_granted_and_lost_it_keeps_the_rules_and_loses_nothing(void **state)
         session_free(w.s);
     }
     free(bundles);
+}
+
+static void
+options_count_in_want_head_and_credit(void **state)
+{
+    struct world *w = *state;
+    struct session_bundle b[2] = {{.size = 100, .options = {OPTIONS, 8000}}, {.size = 100, .options = {OPTIONS, 50}}};
+
+    is_welcomed(w, 1, 8099);
+    session_push(w->s, &b[0]);
+    session_push(w->s, &b[1]);
+    const struct wire_msg *ping = sends(w, WIRE_PING);
+    assert_int_equal(ping->want, 8250);
+    assert_int_equal(ping->head, 8100);
+    sends_nothing(w);
+    gives_credit(w, 8100);
+    const struct wire_msg *bundle = sends(w, WIRE_BUNDLE);
+    assert_int_equal(bundle->size, 100);
+    assert_int_equal(bundle->want, 150);
+    assert_int_equal(bundle->head, 150);
+    sends_nothing(w);
+    gives_credit(w, 8100 + WIRE_COST_MIN);
+    assert_int_equal(sends(w, WIRE_BUNDLE)->want, 0);
 }
 
 /* --- log and health --- */
@@ -1199,6 +1227,7 @@ main(void)
         T(pings_go_out_in_time_and_silence_ends_the_connection),
         T(credit_of_an_older_hello_is_not_used),
         cmocka_unit_test(whatever_is_granted_and_lost_it_keeps_the_rules_and_loses_nothing),
+        T(options_count_in_want_head_and_credit),
         T(lines_wait_for_the_welcome_and_the_oldest_are_dropped),
         T(the_last_health_is_told_again_after_each_welcome),
         T(a_state_is_read_in_chunks),

@@ -122,7 +122,7 @@ options_without_a_format_are_refused_at_the_first_chunk(void **state)
     struct peer p = peer_welcomed(w, "feed");
 
     p.options = "{\"update\":true}";
-    peer_asks(&p, 2 * WORLD_CHUNK, 2 * WORLD_CHUNK);
+    peer_asks(&p, 3 * WORLD_CHUNK, 3 * WORLD_CHUNK);
     peer_sends(&p, 2 * WORLD_CHUNK);
     world_turn(w);
     assert_int_equal(w->n_kept, 0);
@@ -234,6 +234,40 @@ an_answer_that_nobody_asked_for_changes_nothing(void **state)
     assert_int_equal(figures(w).messages, 1);
 }
 
+static void
+options_cost_what_they_weigh(void **state)
+{
+    static char options[WIRE_OPTIONS_MAX + 1];
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "stix");
+
+    memset(options, 'x', WIRE_OPTIONS_MAX);
+    peer_asks(&p, 10 + WIRE_OPTIONS_MAX, 10 + WIRE_OPTIONS_MAX);
+    assert_in_range(p.credit, 10 + WIRE_OPTIONS_MAX, WIRE_OPTIONS_MAX + 2 * WIRE_COST_MIN);
+    p.want = p.head = 0;
+    p.options = options;
+    peer_sends(&p, 10);
+    assert_false(was_cut(w, p.conn));
+    assert_int_equal(figures(w).held_bytes, 10 + WIRE_OPTIONS_MAX);
+}
+
+static void
+the_largest_bundle_may_have_the_longest_options(void **state)
+{
+    static char options[WIRE_OPTIONS_MAX + 1];
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "stix");
+    const uint64_t most = said_last(w, p.conn, WIRE_WELCOME)->max_bundle;
+
+    memset(options, 'x', WIRE_OPTIONS_MAX);
+    peer_asks(&p, most + WIRE_OPTIONS_MAX, most + WIRE_OPTIONS_MAX);
+    p.want = p.head = 0;
+    p.options = options;
+    peer_sends(&p, most);
+    assert_false(was_cut(w, p.conn));
+    assert_int_equal(w->n_forming, 1);
+}
+
 int
 main(void)
 {
@@ -253,6 +287,8 @@ main(void)
         cmocka_unit_test_setup_teardown(a_refusal_for_a_program_that_is_gone_frees_its_body, setup, world_teardown),
         cmocka_unit_test_setup_teardown(what_is_formed_while_the_broker_is_away_goes_when_it_is_back, setup,
                                         world_teardown),
+        cmocka_unit_test_setup_teardown(options_cost_what_they_weigh, setup, world_teardown),
+        cmocka_unit_test_setup_teardown(the_largest_bundle_may_have_the_longest_options, setup, world_teardown),
         cmocka_unit_test_setup_teardown(an_answer_that_nobody_asked_for_changes_nothing, setup, world_teardown),
     };
 
