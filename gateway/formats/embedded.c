@@ -72,7 +72,14 @@ order(const void *json, const void *a, const void *b)
 static uint64_t
 print(const struct json *j, const struct part *p)
 {
-    return p->kind == '"' ? jsontext_print(j->text, p->u.text) : (uint64_t)(unsigned char)p->kind;
+    uint64_t bits;
+
+    if (p->kind == '"')
+        return jsontext_print(j->text, p->u.text);
+    if (p->kind != '0' || p->u.value == 0) /* of which there are two */
+        return (uint64_t)(unsigned char)p->kind;
+    memcpy(&bits, &p->u.value, sizeof(bits));
+    return bits * 0x9e3779b97f4a7c15U; /* 2^64 by the golden ratio: odd, so that others stay others */
 }
 
 /* --- Reading ------------------------------------------------------------------------------------------------------ */
@@ -197,7 +204,7 @@ read_element(struct bundle *b, struct list *l)
 static void
 drop_repeated(struct bundle *b, struct list *l)
 {
-    sort_heap(l->v, l->n, sizeof(*l->v), order, l->j);
+    sort_numbered(l->v, l->n, sizeof(*l->v), order, l->j);
     for (uint32_t i = 1; i < l->n; i++) {
         struct thing *x = &l->v[i - 1], *y = &l->v[i];
         if (order(l->j, x, y) != 0)

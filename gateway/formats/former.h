@@ -40,7 +40,8 @@ struct former *former_start(struct mailbox *results, struct err *err);
 /* -1 (ERR_NOMEM): it was not taken. */
 int former_post(struct former *f, const struct former_job *job, struct err *err);
 
-/* End the thread once it is done with its present job; those behind it get no result.  NULL does nothing. */
+/* End the thread: its present job is given up, which takes as long as sorting the keys of one object does at most;
+ * neither it nor those behind it get a result that counts.  NULL does nothing. */
 void former_free(struct former *f);
 
 #endif

@@ -192,6 +192,7 @@ take_text(const struct making *m)
     }
     x->text_size = (size_t)body->size + JSON_PAD;
     x->budget.limit = MEMORY_RATIO * body->size + MEMORY_LEAST;
+    x->budget.stop = m->ask->stop;
     x->text = budget_resize(&x->budget, NULL, 0, x->text_size);
     if (x->text == NULL)
         return no_room(m);
