@@ -57,14 +57,20 @@ static const char OPTIONS[WIRE_OPTIONS_MAX];
 /* --- words of the domain --- */
 
 static struct session_bundle *
-push(struct world *w, uint64_t size)
+push_with(struct world *w, uint64_t size, uint32_t options)
 {
     struct session_bundle *b = &w->bundles[w->pushed++];
 
     assert_true(w->pushed <= BUNDLES);
-    *b = (struct session_bundle){.size = size};
+    *b = (struct session_bundle){.size = size, .options = {options > 0 ? OPTIONS : NULL, options}};
     session_push(w->s, b);
     return b;
+}
+
+static struct session_bundle *
+push(struct world *w, uint64_t size)
+{
+    return push_with(w, size, 0);
 }
 
 static const struct wire_msg *
@@ -860,7 +866,7 @@ whatever_is_granted_and_lost_it_keeps_the_rules_and_loses_nothing(void **state)
                 m.sizes[pushed] = 1 + draw(&m.r, draw(&m.r, 8) == 0 ? 300000 : 3000);
                 bundles[pushed] = (struct session_bundle){.size = m.sizes[pushed]};
                 if (draw(&m.r, 4) == 0)
-                    bundles[pushed].options = (struct wire_text){OPTIONS, 2 + (uint32_t)draw(&m.r, WIRE_OPTIONS_MAX - 2)};
+                    bundles[pushed].options = (struct wire_text){OPTIONS, 2 + (uint32_t)draw(&m.r, 8000)};
                 session_push(w.s, &bundles[pushed]);
             }
             model_acts(&m, &w);
@@ -883,11 +889,10 @@ static void
 options_count_in_want_head_and_credit(void **state)
 {
     struct world *w = *state;
-    struct session_bundle b[2] = {{.size = 100, .options = {OPTIONS, 8000}}, {.size = 100, .options = {OPTIONS, 50}}};
 
     is_welcomed(w, 1, 8099);
-    session_push(w->s, &b[0]);
-    session_push(w->s, &b[1]);
+    push_with(w, 100, 8000);
+    push_with(w, 100, 50);
     const struct wire_msg *ping = sends(w, WIRE_PING);
     assert_int_equal(ping->want, 8250);
     assert_int_equal(ping->head, 8100);
