@@ -43,6 +43,7 @@ LIB_cmocka   := -lcmocka
 LIB_no_memory  := -Wl,--wrap=calloc -Wl,--wrap=reallocarray
 LIB_no_heap    := -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc -Wl,--wrap=strndup
 LIB_no_eventfd := -Wl,--wrap=eventfd
+LIB_stop_seen  := -Wl,--wrap=eventfd_write
 LIB_resolver   := -Wl,--wrap=getaddrinfo
 LIB_sluice    = $(B)/libsluice.a -lzmq $(LIB_msgpack)
 
@@ -84,6 +85,7 @@ connector = $(eval CONNECTORS += $(B)/connectors/$(strip $1))$(call program,conn
 unit      = $(eval UNIT += $(B)/tests/unit/$(strip $1))$(call program,tests/unit/$(strip $1),tests/unit/$(strip $1).c $2,cmocka $3)
 sim       = $(eval SIM += $(B)/tests/sim/$(strip $1))$(call program,tests/sim/$(strip $1),tests/sim/$(strip $1).c $2,cmocka $3)
 system    = $(eval SYSTEM += $(B)/tests/system/$(strip $1))$(call program,tests/system/$(strip $1),tests/system/$(strip $1).c $2,cmocka $3)
+tool      = $(eval TOOLS += $(B)/tests/system/$(strip $1))$(call program,tests/system/$(strip $1),tests/system/$(strip $1).c $2,$3)
 bench     = $(eval BENCHES += $(B)/bench/$(strip $1))$(call program,bench/$(strip $1),bench/$(strip $1).c $2,$3)
 fuzz      = $(eval FUZZ += $(strip $1))$(call program,tests/fuzz/$(strip $1),tests/fuzz/$(strip $1).c $2,$3)
 SOURCES :=
@@ -131,6 +133,7 @@ CORE_SRC := \
     gateway/core/credit.c \
     gateway/core/custody.c \
     gateway/core/due.c \
+    gateway/core/forming.c \
     gateway/core/posting.c \
     gateway/core/run.c \
     gateway/core/schedule.c \
@@ -140,6 +143,7 @@ CORE_SRC := \
     gateway/core/table.c \
     gateway/core/verdict.c
 BROKER_SRC := \
+    gateway/broker/bundle.c \
     gateway/broker/dial.c \
     gateway/broker/link.c \
     gateway/broker/outbox.c \
@@ -172,6 +176,23 @@ ADMIN_SRC := \
     gateway/admin/operators.c \
     gateway/admin/request.c \
     gateway/admin/socket.c
+OPENCTI_SRC := \
+    gateway/formats/base64.c \
+    gateway/formats/budget.c \
+    gateway/formats/content.c \
+    gateway/formats/edges.c \
+    gateway/formats/embedded.c \
+    gateway/formats/envelope.c \
+    gateway/formats/index.c \
+    gateway/formats/json.c \
+    gateway/formats/jsontext.c \
+    gateway/formats/names.c \
+    gateway/formats/opencti.c \
+    gateway/formats/options.c \
+    gateway/formats/siphash.c \
+    gateway/formats/sort.c \
+    gateway/formats/split.c \
+    gateway/formats/types.c
 GATEWAY_SRC := \
     $(CORE_SRC) \
     $(BROKER_SRC) \
@@ -183,6 +204,9 @@ GATEWAY_SRC := \
     gateway/doors/router.c \
     gateway/effects.c \
     gateway/files.c \
+    $(OPENCTI_SRC) \
+    gateway/formats/former.c \
+    gateway/formed.c \
     gateway/loop.c \
     gateway/loop_open.c \
     gateway/main.c \
@@ -237,15 +261,22 @@ FILE_SRC := \
 $(call connector,stix-file,connectors/stix-file/main.c $(FILE_SRC),sluice config)
 
 # Tests, offline: $(call unit,NAME,MORE SOURCES,LIBRARIES)
+$(call unit,bundle_test,gateway/broker/bundle.c common/err.c common/text.c,no_memory)
 $(call unit,scan_test,common/scan.c common/clock.c)
 $(call unit,duration_test,common/duration.c common/duration_read.c common/err.c common/text.c)
 $(call unit,dial_test,gateway/broker/dial.c common/clock.c common/err.c common/text.c,resolver)
 $(call unit,err_test,common/err.c common/text.c)
+$(call unit,formed_test,gateway/formed.c gateway/bodies.c common/clock.c common/err.c common/log.c common/mailbox.c common/text.c)
+$(call unit,former_test,gateway/formats/former.c common/err.c common/mailbox.c common/text.c,no_memory no_eventfd stop_seen)
 $(call unit,journal_test,gateway/store/journal.c common/clock.c common/err.c common/log.c common/mailbox.c common/text.c $(WIRE_SRC),jansson msgpack)
 $(call unit,log_test,common/log.c common/err.c common/text.c,jansson no_memory)
 $(call unit,mailbox_test,common/mailbox.c common/err.c,no_memory no_eventfd)
+$(call unit,sort_test,gateway/formats/sort.c)
+$(call unit,opencti_test,$(OPENCTI_SRC) common/err.c common/text.c,no_heap jansson)
 $(call unit,operators_test,$(ADMIN_SRC) gateway/suggest.c $(CORE_SRC) common/clock.c common/err.c common/log.c common/text.c \
     $(WIRE_SRC),jansson msgpack)
+$(call unit,send_test,tests/parts_double.c gateway/broker/send.c gateway/broker/watchdog.c gateway/broker/window.c common/clock.c \
+    common/err.c common/text.c,rabbitmq no_heap)
 $(call unit,size_test,common/size.c common/err.c common/text.c)
 $(call unit,text_test,common/text.c)
 $(call unit,vectors_test,tests/vectors.c common/text.c $(WIRE_SRC),msgpack)
@@ -259,6 +290,7 @@ $(call unit,core_run_test,$(CORE_WORLD),msgpack)
 $(call unit,core_opencti_test,$(CORE_WORLD),msgpack)
 $(call unit,core_takeover_test,$(CORE_WORLD),msgpack)
 $(call unit,core_custody_test,$(CORE_WORLD),msgpack)
+$(call unit,core_forming_test,$(CORE_WORLD),msgpack)
 $(call unit,core_verdict_test,$(CORE_WORLD),msgpack)
 $(call unit,core_posting_test,$(CORE_WORLD),msgpack)
 $(call unit,core_credit_test,$(CORE_WORLD),msgpack)
@@ -321,6 +353,9 @@ $(call system,badinput_test,tests/system/bad.c tests/vectors.c $(WORLD_SRC) $(WO
 $(call system,misuse_test,tests/system/bad.c $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
 $(call system,faults_broker_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
 $(call system,faults_connector_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
+WORKER_SRC := tests/system/feed.c tests/system/stix.c tests/system/worker.c
+$(call system,format_test,$(WORKER_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
+$(call system,format_faults_test,$(WORKER_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
 SCENE_SRC := tests/opencti_doc.c tests/system/orders.c tests/system/program.c tests/system/scene.c
 $(call system,schedule_test,$(SCENE_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
 $(call system,schedule_words_test,$(SCENE_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
@@ -343,21 +378,29 @@ PUB_SRC := \
     common/text.c
 $(call system,publisher_test,$(PUB_SRC),rabbitmq)
 $(call system,publisher_faults_test,$(PUB_SRC),rabbitmq)
+$(call system,publisher_parts_test,tests/parts_double.c tests/system/proxy.c $(PUB_SRC),rabbitmq no_heap)
 
 # Tests that are scripts; they print TAP.
 SYSTEM_SCRIPTS := \
     tests/system/broker_test.sh \
     tests/system/client_abi_test.sh \
     tests/system/demo_test.sh \
-    tests/system/install_test.sh
+    tests/system/docs_test.sh \
+    tests/system/install_test.sh \
+    tests/system/opencti_pycti_test.sh
+
+# What scripts run: $(call tool,NAME,MORE SOURCES,LIBRARIES)
+$(call tool,opencti_split,$(OPENCTI_SRC) common/err.c common/text.c)
 
 # Fuzz targets: $(call fuzz,NAME,MORE SOURCES,LIBRARIES)
 $(call fuzz,kev_fuzz,$(KEV_SRC:connectors/cisa-kev/run.c=) tests/unit/sluice_double.c,config curl jansson crypto)
+$(call fuzz,opencti_fuzz,$(OPENCTI_SRC) common/err.c common/text.c,jansson)
 $(call fuzz,settings_fuzz,$(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
 $(call fuzz,wire_fuzz,common/text.c $(WIRE_SRC),msgpack)
 
 # Benches, one question each: $(call bench,NAME,MORE SOURCES,LIBRARIES)
 $(call bench,client,common/clock.c common/err.c common/text.c $(WIRE_SRC),sluice)
+$(call bench,format,bench/report.c $(OPENCTI_SRC) common/err.c common/text.c,jansson math)
 $(call bench,forward,bench/report.c bench/leg.c bench/bare.c bench/drain.c bench/rabbit.c tests/system/sluiced.c \
     tests/system/world.c common/clock.c common/err.c,sluice rabbitmq zmq math)
 $(call bench,permit,bench/asker.c bench/crowd.c bench/echo.c bench/report.c tests/system/sluiced.c tests/system/world.c \
@@ -414,7 +457,7 @@ test:
 	@$(MAKE) --no-print-directory -j$(JOBS) all tests
 	@$(MAKE) --no-print-directory test-run
 
-tests: $(UNIT) $(SIM) $(SYSTEM)
+tests: $(UNIT) $(SIM) $(SYSTEM) $(TOOLS)
 	@:
 test-run: all tests
 	@$(RUN_TESTS) $(UNIT) $(SIM) $(SYSTEM) $(SYSTEM_SCRIPTS)

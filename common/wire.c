@@ -11,6 +11,7 @@ static_assert(sizeof(enum wire_op) == sizeof(unsigned) && sizeof(enum wire_reaso
               "enums are as wide as unsigned");
 static_assert(WIRE_FIELDS <= 64, "a field is a bit of wire_msg.has");
 
+static const char *const format_words[] = {"raw", "opencti"};
 static const char *const outcome_words[] = {"ok", "failed", "stop"};
 static const char *const op_words[] = {"get", "set", "is", "saved"};
 static const char *const schedule_words[] = {"period", "terminate", "continuous"};
@@ -32,6 +33,7 @@ static const char *const reason_words[WIRE_REASONS] = {
     [WIRE_R_TOO_LARGE] = "too_large",
     [WIRE_R_TARGET] = "target",
     [WIRE_R_EMPTY] = "empty",
+    [WIRE_R_FORMAT] = "format",
     [WIRE_R_REPLACED] = "replaced",
     [WIRE_R_SHUTDOWN] = "shutdown",
     [WIRE_R_SUPERSEDED] = "superseded",
@@ -75,6 +77,8 @@ const struct wire_field_row wire_field_table[WIRE_FIELDS] = {
     [WIRE_F_SIZE] = ANY(size),
     [WIRE_F_OFF] = ANY(off),
     [WIRE_F_CTYPE] = ROW(ctype, KIND_ASCII, 1, WIRE_CTYPE_MAX, NULL),
+    [WIRE_F_FORMAT] = WORD(format, format_words),
+    [WIRE_F_OPTIONS] = ROW(options, KIND_TEXT, 2, WIRE_OPTIONS_MAX, NULL),
     [WIRE_F_OUTCOME] = WORD(outcome, outcome_words),
     [WIRE_F_TEXT] = ROW(text, KIND_TEXT, 0, WIRE_TEXT_MAX, NULL),
     [WIRE_F_OP] = WORD(op, op_words),
@@ -106,7 +110,7 @@ const struct wire_field_row wire_field_table[WIRE_FIELDS] = {
 #define B(field) (UINT64_C(1) << WIRE_F_##field)
 #define WAITING (B(WANT) | B(HEAD))
 #define MESSAGE(name, type, from, op, required, optional, together)                                                    \
-    {(name), (type), (from), (op), {WIRE_R_UNROUTABLE, WIRE_R_EMPTY}, (required), (required) | (optional), (together)}
+    {(name), (type), (from), (op), {WIRE_R_UNROUTABLE, WIRE_R_FORMAT}, (required), (required) | (optional), (together)}
 #define FROM_C(name, type, required, optional) MESSAGE(name, type, WIRE_FROM_CONNECTOR, -1, required, optional, 0)
 #define FROM_G(name, type, required, optional) MESSAGE(name, type, WIRE_FROM_GATEWAY, -1, required, optional, 0)
 #define STATE(op, from, required, optional, together)                                                                  \
@@ -118,7 +122,7 @@ const struct wire_message_row wire_message_table[] = {
     FROM_C("hello", WIRE_HELLO,
            B(V) | B(ID) | B(EPOCH) | B(ATTEMPT) | B(FRESH) | B(SEEN) | WAITING, B(AGENT) | B(RUN)),
     FROM_C("ready", WIRE_READY, WAITING | B(SCHEDULE), B(PERIOD_MS) | B(THRESHOLD) | B(FIRST_RUN) | B(RESUME)),
-    FROM_C("bundle", WIRE_BUNDLE, B(SEQ) | B(SIZE) | B(OFF) | WAITING, B(CTYPE)),
+    FROM_C("bundle", WIRE_BUNDLE, B(SEQ) | B(SIZE) | B(OFF) | WAITING, B(CTYPE) | B(FORMAT) | B(OPTIONS)),
     FROM_C("done", WIRE_DONE, RUN_END, B(TEXT)),
     FROM_C("ping", WIRE_PING, B(SEEN) | WAITING, B(RUN)),
     STATE(WIRE_OP_GET, WIRE_FROM_CONNECTOR, 0, 0, 0),

@@ -20,6 +20,7 @@ enum {
     WIRE_RUN_LEN = 16,              /* the id of a run: 128 random bits */
     WIRE_TEXT_MAX = 1024,           /* bytes in a text for people */
     WIRE_CTYPE_MAX = 128,           /* bytes in a content type */
+    WIRE_OPTIONS_MAX = 8192,        /* bytes in the options of a forward format */
     WIRE_AGENT_MAX = 64,            /* bytes in the name of a client */
     WIRE_FIELD_MAX = 32,            /* bytes in the name of a field */
     WIRE_LIST_MAX = 16              /* items in a list; one less in versions, whose end is marked */
@@ -51,7 +52,8 @@ struct wire_text {
 /* The fields of a message, as bits of wire_msg.has. */
 enum wire_field {
     WIRE_F_V, WIRE_F_ID, WIRE_F_AGENT, WIRE_F_EPOCH, WIRE_F_ATTEMPT, WIRE_F_FRESH, WIRE_F_SEEN, WIRE_F_WANT,
-    WIRE_F_HEAD, WIRE_F_RUN, WIRE_F_SEQ, WIRE_F_SIZE, WIRE_F_OFF, WIRE_F_CTYPE, WIRE_F_OUTCOME, WIRE_F_TEXT,
+    WIRE_F_HEAD, WIRE_F_RUN, WIRE_F_SEQ, WIRE_F_SIZE, WIRE_F_OFF, WIRE_F_CTYPE, WIRE_F_FORMAT, WIRE_F_OPTIONS,
+    WIRE_F_OUTCOME, WIRE_F_TEXT,
     WIRE_F_OP, WIRE_F_VERSION, WIRE_F_AFTER, WIRE_F_SCHEDULE, WIRE_F_PERIOD_MS, WIRE_F_THRESHOLD, WIRE_F_FIRST_RUN,
     WIRE_F_RESUME, WIRE_F_STATUS, WIRE_F_LEVEL, WIRE_F_EXPECT, WIRE_F_CREDIT, WIRE_F_PING_MS, WIRE_F_CHUNK,
     WIRE_F_MAX_BUNDLE, WIRE_F_LEASE_MS, WIRE_F_REASONS, WIRE_F_NEXT_MS, WIRE_F_VERDICT, WIRE_F_REASON, WIRE_F_CODE,
@@ -68,6 +70,7 @@ enum wire_first { WIRE_FIRST_FREE, WIRE_FIRST_CHECK };                  /* "free
 enum wire_resume { WIRE_RESUME_DRAIN, WIRE_RESUME_SCHEDULE };           /* "drain" "schedule" */
 enum wire_status { WIRE_ST_OK, WIRE_ST_DEGRADED, WIRE_ST_FAILED };      /* "ok" "degraded" "failed" */
 enum wire_level { WIRE_LV_ERROR, WIRE_LV_WARN, WIRE_LV_INFO, WIRE_LV_DEBUG }; /* "error" "warn" "info" "debug" */
+enum wire_format { WIRE_FMT_RAW, WIRE_FMT_OPENCTI };                    /* "raw" "opencti" */
 enum wire_verdict { WIRE_ACK, WIRE_ACK_DEAD, WIRE_NACK };               /* "ack" "dead" "nack" */
 
 /* Hold reasons, as bits; on the wire a list of their names (wire_hold_name).  None: only the time has not come. */
@@ -87,7 +90,8 @@ enum wire_reason {
     WIRE_R_REFUSED,         /* the broker closed the channel over this message */
     WIRE_R_TOO_LARGE,       /* larger than max_bundle or the broker's max_message_size */
     WIRE_R_TARGET,          /* the target is missing or not durable: an operator must act */
-    WIRE_R_EMPTY,           /* a bundle without bytes */
+    WIRE_R_EMPTY,           /* a bundle without bytes, or without anything that its format could forward */
+    WIRE_R_FORMAT,          /* its bytes or options are not what its format takes; the text says where */
     /* of a stop */
     WIRE_R_REPLACED,        /* another program took this id: stay away */
     WIRE_R_SHUTDOWN,        /* the gateway stops: come back later */
@@ -129,6 +133,8 @@ struct wire_msg {
     uint64_t         size;       /* of the whole body */
     uint64_t         off;        /* of this chunk in it */
     struct wire_text ctype;      /* content type of the body */
+    enum wire_format format;     /* how it becomes messages; absent: as the connector's target says */
+    struct wire_text options;    /* what that format is to know of it: an object in JSON */
     enum wire_outcome outcome;
     struct wire_text text;       /* for people, UTF-8, at most WIRE_TEXT_MAX */
     enum wire_op     op;
@@ -178,8 +184,8 @@ bool wire_has_body(const struct wire_msg *msg);
  * own, is cut instead: to WIRE_TEXT_MAX, and before the first NUL or byte that is not UTF-8. */
 size_t wire_encode(const struct wire_msg *msg, void *buf, size_t cap);
 
-/* What a bundle of size bytes takes from the credit: its size, at least WIRE_COST_MIN, so that the
- * memory for many tiny bundles is bounded by the same figure. */
+/* What a bundle of size bytes, those of its options among them, takes from the credit: its size, at least
+ * WIRE_COST_MIN, so that the memory for many tiny bundles is bounded by the same figure. */
 uint64_t wire_cost(uint64_t size);
 
 /* Names as on the wire; "?" for what has none. */

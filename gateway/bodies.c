@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "err.h"
+#include "parts.h"
 
 struct bodies {
     struct body **at;
@@ -40,48 +41,50 @@ reach(struct bodies *b, uint32_t slot)
     return true;
 }
 
-/* A body with `extra` bytes behind its content type. */
+/* A body with `extra` bytes behind its content type and its options. */
 static struct body *
-open_with(struct bodies *b, uint32_t slot, uint64_t size, struct wire_text ctype, size_t extra)
+open_with(struct bodies *b, uint32_t slot, const struct wire_msg *m, size_t extra)
 {
     static const char plain[] = "application/octet-stream";
+    struct wire_text ctype = m->ctype;
     struct body *body;
 
     if (ctype.at == NULL)
         ctype = (struct wire_text){plain, sizeof(plain) - 1};
-    body = reach(b, slot) ? malloc(sizeof(*body) + ctype.len + 1 + extra) : NULL;
+    body = reach(b, slot) ? malloc(sizeof(*body) + ctype.len + 1 + m->options.len + 1 + extra) : NULL;
     if (body == NULL)
         return NULL;
-    body->size = size;
-    body->have = 0;
-    body->n = 0;
-    body->cap = 1;
+    *body = (struct body){.size = m->size, .cap = 1, .options_len = m->options.len};
     body->chunks = &body->one;
     memcpy(body->tail, ctype.at, ctype.len);
     body->tail[ctype.len] = '\0';
     body->ctype = body->tail;
+    if (m->options.len > 0)
+        memcpy(body->tail + ctype.len + 1, m->options.at, m->options.len);
+    body->tail[ctype.len + 1 + m->options.len] = '\0';
+    body->options = body->tail + ctype.len + 1;
     b->at[slot] = body;
     return body;
 }
 
 struct body *
-bodies_open(struct bodies *b, uint32_t slot, uint64_t size, struct wire_text ctype)
+bodies_open(struct bodies *b, uint32_t slot, const struct wire_msg *header)
 {
-    return open_with(b, slot, size, ctype, 0);
+    return open_with(b, slot, header, 0);
 }
 
 struct body *
-bodies_open_whole(struct bodies *b, uint32_t slot, const void *bytes, uint64_t size, struct wire_text ctype)
+bodies_open_whole(struct bodies *b, uint32_t slot, const struct wire_msg *header, const void *bytes)
 {
-    struct body *body = open_with(b, slot, size, ctype, size);
+    struct body *body = open_with(b, slot, header, header->size);
     char *to;
 
     if (body == NULL)
         return NULL;
-    to = body->tail + strlen(body->tail) + 1;
-    memcpy(to, bytes, size);
+    to = (char *)(uintptr_t)body->options + body->options_len + 1;
+    memcpy(to, bytes, header->size);
     body->one.at = to;
-    body->one.len = size;
+    body->one.len = header->size;
     body->one.release = NULL;
     bodies_added(body);
     return body;
@@ -185,6 +188,25 @@ bodies_copy(struct body *body, const void *bytes, size_t len)
     return true;
 }
 
+static void
+give_back(struct body *body)
+{
+    for (uint32_t i = 0; i < body->n; i++)
+        if (body->chunks[i].release != NULL)
+            body->chunks[i].release(&body->chunks[i]);
+    if (body->chunks != &body->one)
+        free(body->chunks);
+    body->chunks = &body->one;
+    body->n = 0;
+}
+
+void
+bodies_formed(struct body *body, struct parts *parts)
+{
+    give_back(body);
+    body->parts = parts;
+}
+
 void
 bodies_close(struct bodies *b, uint32_t slot)
 {
@@ -192,11 +214,8 @@ bodies_close(struct bodies *b, uint32_t slot)
 
     if (body == NULL)
         return;
-    for (uint32_t i = 0; i < body->n; i++)
-        if (body->chunks[i].release != NULL)
-            body->chunks[i].release(&body->chunks[i]);
-    if (body->chunks != &body->one)
-        free(body->chunks);
+    give_back(body);
+    parts_free(body->parts);
     free(body);
     b->at[slot] = NULL;
 }

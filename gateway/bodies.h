@@ -21,12 +21,11 @@ struct bodies *bodies_new(struct err *err);
  * which moves when the list of chunks grows. */
 enum { BODIES_COPY_MAX = 8192 };
 
-/* Open a slot for a body of size bytes with a content type (copied).  NULL: no memory. */
-struct body *bodies_open(struct bodies *b, uint32_t slot, uint64_t size, struct wire_text ctype);
+/* Open a slot for the body of a bundle, whose header says size, content type and options (copied).  NULL: no memory. */
+struct body *bodies_open(struct bodies *b, uint32_t slot, const struct wire_msg *header);
 
 /* The same for a small body (at most BODIES_COPY_MAX), all of whose bytes are there: they are copied. */
-struct body *bodies_open_whole(struct bodies *b, uint32_t slot, const void *bytes, uint64_t size,
-                               struct wire_text ctype);
+struct body *bodies_open_whole(struct bodies *b, uint32_t slot, const struct wire_msg *header, const void *bytes);
 
 /* Copy a chunk of at most BODIES_COPY_MAX bytes behind what is there: many small ones fill one piece of memory, so that
  * their number costs nothing.  false: no memory. */
@@ -36,6 +35,9 @@ bool bodies_copy(struct body *body, const void *bytes, size_t len);
  * lie in its frame. */
 struct chunk *bodies_next(struct body *body);
 void bodies_added(struct body *body);
+
+/* Its bytes are messages now: take these (new, owned from here on), and give the chunks back. */
+void bodies_formed(struct body *body, struct parts *parts);
 
 /* The body of a slot: stays in place until bodies_close.  NULL: not open. */
 struct body *bodies_at(const struct bodies *b, uint32_t slot);

@@ -4,6 +4,7 @@
 
 #include "bodies.h"
 #include "doors/door.h"
+#include "formats/former.h"
 #include "log.h"
 #include "loop_parts.h"
 #include "settings.h"
@@ -82,10 +83,10 @@ keep(struct loop *l, uint32_t slot, uint64_t size, bool first)
     struct chunk *to;
 
     if (first && in->body_len == size && size <= BODIES_COPY_MAX) {
-        bodies_open_whole(l->bodies, slot, in->body, size, l->header->ctype);
+        bodies_open_whole(l->bodies, slot, l->header, in->body);
         return;
     }
-    body = first ? bodies_open(l->bodies, slot, size, l->header->ctype) : bodies_at(l->bodies, slot);
+    body = first ? bodies_open(l->bodies, slot, l->header) : bodies_at(l->bodies, slot);
     if (body != NULL && in->body_len <= BODIES_COPY_MAX) {
         bodies_copy(body, in->body, in->body_len); /* no memory: as below */
         return;
@@ -95,6 +96,37 @@ keep(struct loop *l, uint32_t slot, uint64_t size, bool first)
         return; /* no memory: `publish` sees that the body is not whole */
     door_take(l->door, to);
     bodies_added(body);
+}
+
+static void
+no_memory(struct loop *l, uint32_t slot)
+{
+    struct core_event failed = {.kind = CORE_REFUSED};
+
+    failed.u.result.slot = slot;
+    failed.u.result.reason = WIRE_R_REFUSED;
+    failed.u.result.text = "the gateway had no memory for this bundle: push it again";
+    effects_later(l, &failed);
+}
+
+static void
+form(struct loop *l, const struct core_effect *e)
+{
+    const struct target_format *target = targets_format(l->targets, e->u.form.target);
+    const struct body *body = bodies_at(l->bodies, e->u.form.slot);
+    struct former_job job = {.ticket = e->u.form.slot, .connector = e->u.form.connector, .seq = e->u.form.seq};
+
+    job.ask.body = body;
+    job.ask.applicant_id = target->applicant_id;
+    job.ask.skip_large = target->skip_large;
+    job.ask.max_message = l->first->broker.max_message;
+    if (body != NULL && body->have == body->size) {
+        job.ask.options = body->options;
+        job.ask.options_len = body->options_len;
+        if (former_post(l->former, &job, NULL) == 0)
+            return;
+    }
+    no_memory(l, e->u.form.slot);
 }
 
 static bool
@@ -122,21 +154,19 @@ publish(struct loop *l, const struct core_effect *e)
         .session = e->u.publish.session,
         .target = targets_at(l->targets, e->u.publish.target),
         .body = body,
+        .parts = body == NULL ? NULL : body->parts,
         .connector = e->u.publish.connector,
         .epoch = e->u.publish.epoch,
         .seq = e->u.publish.seq,
     };
-    struct core_event failed = {.kind = CORE_REFUSED};
+    struct core_event again = {.kind = CORE_RETRY};
 
-    if (body != NULL && body->have == body->size) {
-        failed.kind = CORE_RETRY; /* it is whole: only the list of this turn could not grow */
-        if (batch_add(&l->batches[e->u.publish.publisher], &m))
-            return;
+    if (body == NULL || body->have != body->size) {
+        no_memory(l, e->u.publish.slot);
+    } else if (!batch_add(&l->batches[e->u.publish.publisher], &m)) {
+        again.u.result.slot = e->u.publish.slot; /* it is whole: only the list of this turn could not grow */
+        effects_later(l, &again);
     }
-    failed.u.result.slot = e->u.publish.slot;
-    failed.u.result.reason = WIRE_R_REFUSED;
-    failed.u.result.text = "the gateway had no memory for this bundle: push it again";
-    effects_later(l, &failed);
 }
 
 void
@@ -181,6 +211,9 @@ effects_take(void *ctx, const struct core_effect *e)
         break;
     case CORE_KEEP:
         keep(l, e->u.keep.slot, e->u.keep.size, e->u.keep.first);
+        break;
+    case CORE_FORM:
+        form(l, e);
         break;
     case CORE_FREE:
         bodies_close(l->bodies, e->u.slot);

@@ -135,6 +135,8 @@ reason_of(enum pub_event_kind kind)
     switch (kind) {
     case PUB_RETURNED:
         return WIRE_R_UNROUTABLE;
+    case PUB_TOO_LARGE:
+        return WIRE_R_TOO_LARGE;
     case PUB_BAD_TARGET:
         return WIRE_R_TARGET;
     default:
@@ -172,6 +174,7 @@ take_pub_event(struct loop *l, const struct pub_event *p)
         break;
     case PUB_RETURNED:
     case PUB_REFUSED:
+    case PUB_TOO_LARGE:
     case PUB_BAD_TARGET:
         e.kind = CORE_REFUSED;
         e.u.result.slot = (uint32_t)p->ticket;
@@ -318,6 +321,7 @@ turn(struct loop *l, struct err *err)
     l->now_us = clock_mono_us();
     take_signals(l);
     take_pub_events(l);
+    formed_take(l);
     schedules_answers(l);
     schedules_wall(l);
     operators_turn(l->operators, l->now_us);
@@ -343,6 +347,7 @@ loop_run(struct loop *l, struct err *err)
         {.fd = door_fd(l->door), .events = POLLIN},
         {.fd = mailbox_fd(l->pub_events), .events = POLLIN},
         {.fd = mailbox_fd(l->answers), .events = POLLIN},
+        {.fd = mailbox_fd(l->formed), .events = POLLIN},
         {.fd = l->signals, .events = POLLIN},
         {.fd = operators_fd(l->operators), .events = POLLIN},
     };

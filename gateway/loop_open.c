@@ -10,6 +10,7 @@
 #include "bodies.h"
 #include "clock.h"
 #include "doors/door.h"
+#include "formats/former.h"
 #include "err.h"
 #include "loop_parts.h"
 #include "mailbox.h"
@@ -106,9 +107,10 @@ open_stores(struct loop *l, struct err *err)
 
     l->pub_events = mailbox_new(sizeof(struct pub_event), err);
     l->answers = mailbox_new(sizeof(struct state_answer), err);
+    l->formed = mailbox_new(sizeof(struct former_result), err);
     l->bodies = bodies_new(err);
     l->targets = targets_new(err);
-    if (l->pub_events == NULL || l->answers == NULL || l->bodies == NULL || l->targets == NULL)
+    if (l->pub_events == NULL || l->answers == NULL || l->formed == NULL || l->bodies == NULL || l->targets == NULL)
         return -1;
     l->state = state_open(l->settings->state.dir, l->answers, l->log, err);
     if (l->state == NULL)
@@ -117,7 +119,8 @@ open_stores(struct loop *l, struct err *err)
     if (l->states == NULL)
         return -1;
     l->journal = journal_open(l->settings->state.dir, l->settings->journal.limit, l->log, err);
-    return l->journal == NULL ? -1 : 0;
+    l->former = l->journal == NULL ? NULL : former_start(l->formed, err);
+    return l->former == NULL ? -1 : 0;
 }
 
 struct loop *
@@ -157,6 +160,8 @@ loop_free(struct loop *l)
         publisher_free(l->publishers[i], 1000000);
         free(l->batches[i].at);
     }
+    former_free(l->former);
+    formed_forget(l);
     state_close(l->state);
     states_free(l->states);
     journal_close(l->journal);
@@ -165,6 +170,7 @@ loop_free(struct loop *l)
     targets_free(l->targets);
     mailbox_free(l->pub_events);
     mailbox_free(l->answers);
+    mailbox_free(l->formed);
     free(l->hosts);
     if (l->signals >= 0)
         close(l->signals);

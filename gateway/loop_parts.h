@@ -2,6 +2,7 @@
  *
  *     loop.c       turns: what comes in, what comes back, signals
  *     effects.c    what follows from a step of the core
+ *     formed.c     bundles that became messages, or could not
  *     schedules.c  schedules: rows, journal, the wall clock, operators
  *     loop_open.c  opening and closing
  *
@@ -22,6 +23,7 @@
 struct bodies;
 struct door;
 struct door_message;
+struct former;
 struct journal;
 struct log;
 struct mailbox;
@@ -65,7 +67,8 @@ struct loop {
     struct states     *states;
     struct journal    *journal;
     struct operators  *operators;
-    struct mailbox    *pub_events, *answers;
+    struct mailbox    *pub_events, *answers, *formed;
+    struct former     *former;
     struct publisher  *publishers[CORE_PUBLISHERS_MAX];
     struct batch       batches[CORE_PUBLISHERS_MAX];
     struct pub_host   *hosts;
@@ -130,6 +133,14 @@ void schedules_notes(struct loop *l);
 
 /* Open the socket of operators. */
 int schedules_open_operators(struct loop *l, struct err *err);
+
+/* formed.c */
+
+/* Once a turn: what did the formats make of bundles? */
+void formed_take(struct loop *l);
+
+/* Nobody will ask any more: free what nobody took. */
+void formed_forget(struct loop *l);
 
 /* loop.c */
 

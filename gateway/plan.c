@@ -14,16 +14,17 @@
 #include "targets.h"
 
 static int
-plan_one(const struct settings *s, struct targets *targets, const struct settings_target *t,
+plan_one(const struct settings *s, struct targets *targets, const struct settings_target *t, const char *id,
          struct core_connector *ret, struct err *err)
 {
-    const int64_t number = targets_intern(targets, t, err);
+    const int64_t number = targets_intern(targets, t, id, err);
 
     if (number < 0)
         return -1;
     ret->target = (uint32_t)number;
     /* Connectors of one target stay on one connection, and targets are spread over all of them. */
     ret->publisher = ret->target % (uint32_t)s->broker.connections;
+    ret->format = strcmp(t->format, "opencti") == 0 ? WIRE_FMT_OPENCTI : WIRE_FMT_RAW;
     return 0;
 }
 
@@ -39,12 +40,12 @@ plan_connectors(const struct settings *s, struct targets *targets, struct core_c
     for (size_t i = 0; i < s->n_connectors; i++) {
         const struct settings_connector *c = &s->connectors[i];
 
-        if (plan_one(s, targets, &c->target, &list[i], err) != 0)
+        if (plan_one(s, targets, &c->target, c->id, &list[i], err) != 0)
             goto fail;
         snprintf(list[i].id, sizeof(list[i].id), "%s", c->id);
         list[i].ordered = c->ordered;
     }
-    if (s->accept_unknown && plan_one(s, targets, &s->default_target, ret_unknown, err) != 0)
+    if (s->accept_unknown && plan_one(s, targets, &s->default_target, NULL, ret_unknown, err) != 0)
         goto fail;
     *ret_list = list;
     return 0;
@@ -128,6 +129,7 @@ plan_reloadable(const struct settings *a, const struct settings *b, struct err *
         {"broker.cert_file", same_text(a->broker.cert_file, b->broker.cert_file)},
         {"broker.key_file", same_text(a->broker.key_file, b->broker.key_file)},
         {"broker.connections", a->broker.connections == b->broker.connections},
+        {"broker.max_message", a->broker.max_message == b->broker.max_message},
         {"broker.window", a->broker.window == b->broker.window},
         {"broker.window_bytes", a->broker.window_bytes == b->broker.window_bytes},
         {"broker.heartbeat", a->broker.heartbeat_us == b->broker.heartbeat_us},

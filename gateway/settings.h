@@ -21,8 +21,12 @@ struct settings_host {
 
 struct settings_target {
     char *exchange, *routing_key, *queue; /* "" for none */
-    char *format;                         /* "raw" */
+    char *format;       /* "raw" or "opencti": how a bundle becomes messages, where it does not say it itself */
+    char *queue_prefix; /* of OpenCTI's names; "" for none */
+    char *applicant_id; /* that OpenCTI's messages name, where their bundle names none; "" for none */
+    char *too_large;    /* "refuse" or "skip": what becomes of a bundle with a message that is too large */
     bool  declare;
+    bool  opencti_names; /* exchange, routing_key and queue are OpenCTI's, made of prefix and id: not a key */
 };
 
 struct settings_connector {
@@ -49,6 +53,7 @@ struct settings {
         bool     tls;
         char    *ca_file, *cert_file, *key_file; /* NULL for none */
         int      connections;  /* broker.connections: 1 to 16; connectors are spread by target queue */
+        uint64_t max_message;  /* broker.max_message: 128MiB, as RabbitMQ's own max_message_size */
         int      window;       /* broker.window: 200 messages */
         uint64_t window_bytes; /* broker.window_bytes: 8MiB */
         int64_t  heartbeat_us; /* broker.heartbeat: 15s */

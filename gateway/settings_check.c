@@ -41,9 +41,58 @@ default_exchange(struct settings_target *t, struct err *err)
     return 0;
 }
 
-int
-settings_target_check(struct settings_target *t, struct err *err)
+/* One of OpenCTI's names, into a key that is empty or says just that (as --print-config wrote it).  1: not so. */
+static int
+opencti_name(char **key, const struct settings_target *t, const char *name, const char *id, struct err *err)
 {
+    char *made;
+
+    if (asprintf(&made, "%s%s%s", t->queue_prefix, name, id) < 0)
+        return err_set(err, ERR_NOMEM, errno, "settings");
+    if (strcmp(*key, made) != 0 && (*key)[0] != '\0') {
+        free(made);
+        return 1;
+    }
+    free(*key);
+    *key = made;
+    return 0;
+}
+
+/* As OpenCTI's platform names the exchange of its workers, and a connector's key and queue (registerConnectorQueues in
+ * its src/database/rabbitmq.js). */
+static int
+opencti_names(struct settings_target *t, const char *id, struct err *err)
+{
+    const bool named = t->exchange[0] != '\0' || t->routing_key[0] != '\0' || t->queue[0] != '\0';
+    int rc;
+
+    if (id == NULL)
+        return named ? 0
+                     : err_set(err, ERR_CONFIG, 0,
+                               "OpenCTI's names are made of a connector's id, and this target is for any: write "
+                               "exchange, routing_key and queue, or list the connectors");
+    if (strlen(t->queue_prefix) + strlen("push_routing_") + strlen(id) > SETTINGS_SHORT_MAX)
+        return err_set(err, ERR_CONFIG, 0, "queue_prefix is too long: names have at most %d bytes", SETTINGS_SHORT_MAX);
+    if (named && (t->exchange[0] == '\0' || t->routing_key[0] == '\0' || t->queue[0] == '\0'))
+        return 0;
+    rc = opencti_name(&t->exchange, t, "amqp.worker.exchange", "", err);
+    if (rc == 0)
+        rc = opencti_name(&t->routing_key, t, "push_routing_", id, err);
+    if (rc == 0)
+        rc = opencti_name(&t->queue, t, "push_", id, err);
+    t->opencti_names = rc == 0;
+    return rc < 0 ? -1 : 0;
+}
+
+int
+settings_target_check(struct settings_target *t, const char *id, struct err *err)
+{
+    if (strcmp(t->format, "opencti") == 0 && opencti_names(t, id, err) != 0)
+        return -1;
+    if (t->queue_prefix[0] != '\0' && !t->opencti_names)
+        return err_set(err, ERR_CONFIG, 0,
+                       "queue_prefix is for OpenCTI's names: write format = \"opencti\"; and no exchange, routing_key "
+                       "or queue, or remove it");
     if (t->exchange[0] == '\0' && default_exchange(t, err) != 0)
         return -1;
     if (t->declare && t->queue[0] == '\0')
@@ -264,7 +313,7 @@ check_unknown(struct settings_draft *d, struct err *err)
         return settings_blame_key(d, key, err,
                                   "it serves connectors that are not listed, and they are refused: write "
                                   "accept_unknown = true; (or false, to keep the two for later)");
-    if (settings_target_check(&s->default_target, &why) != 0)
+    if (settings_target_check(&s->default_target, NULL, &why) != 0)
         return why.code == ERR_NOMEM ? err_set(err, ERR_NOMEM, 0, "settings")
                                      : settings_blame_key(d, key, err, "%s", why.text);
     return 0;

@@ -121,8 +121,9 @@ int settings_read(struct settings_draft *d, const char *path, struct err *err);
 int settings_env(struct settings_draft *d, char *const *env, struct err *err);
 int settings_check(struct settings_draft *d, struct err *err);
 
-/* Complete a target (what the default exchange implies) and check it.  ERR_CONFIG without place. */
-int settings_target_check(struct settings_target *t, struct err *err);
+/* Complete a target (what the default exchange implies, OpenCTI's names) and check it; id: of its connector, NULL: of
+ * any.  ERR_CONFIG without place. */
+int settings_target_check(struct settings_target *t, const char *id, struct err *err);
 
 /* Replace the password by the content of password_file. */
 int settings_password_read(struct settings_draft *d, struct err *err);

@@ -288,7 +288,7 @@ read_connector(const struct reading *r, config_setting_t *at, struct settings_co
         return settings_blame(place, "connectors.id", r->err,
                               "\"%s\" is no id: write 1 to 64 of a-z, 0-9, '.', '_', '-', the first a letter or digit",
                               settings_show(c->id, shown));
-    if (settings_target_check(&c->target, &why) != 0)
+    if (settings_target_check(&c->target, c->id, &why) != 0)
         return why.code == ERR_NOMEM ? err_set(r->err, ERR_NOMEM, 0, "settings")
                                      : settings_blame(place, c->id, r->err, "%s", why.text);
     return 0;

@@ -32,7 +32,8 @@ static const char *const log_levels[] = {
     [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug", NULL};
 
 /* Forward formats that this version has. */
-static const char *const formats[] = {"raw", NULL};
+static const char *const formats[] = {"raw", "opencti", NULL};
+static const char *const too_large[] = {"refuse", "skip", NULL};
 
 /* Where messages go: the same keys in default_target and in each connector. */
 #define OF(field, base) ((base) + offsetof(struct settings_target, field))
@@ -43,7 +44,13 @@ static const char *const formats[] = {"raw", NULL};
     NAME(prefix "routing_key", routing_key, base, "routing key; with the default exchange the same as queue"), \
     NAME(prefix "queue", queue, base, "queue that must be there and durable; empty is not verified"),          \
     {prefix "format", SETTINGS_TEXT, OF(format, base), "raw", 1, SETTINGS_SHORT_MAX, formats, false,           \
-     "how a bundle becomes messages: raw is one message, as it came"},                                         \
+     "how a bundle becomes messages: raw (one, as it came) or opencti (one for each STIX object)"},            \
+        NAME(prefix "queue_prefix", queue_prefix, base,                                                        \
+             "with opencti and no other name: what OpenCTI's queues begin with (its RABBIT_QUEUE_PREFIX)"),    \
+        NAME(prefix "applicant_id", applicant_id, base,                                                        \
+             "with opencti: the user that messages are from, where their bundle names none"),                  \
+        {prefix "too_large", SETTINGS_TEXT, OF(too_large, base), "refuse", 1, SETTINGS_SHORT_MAX, too_large, false, \
+         "with opencti: an object above broker.max_message refuses the bundle, or is skipped"},                \
     {prefix "declare", SETTINGS_FLAG, OF(declare, base), "false", 0, 1, NULL, false,                           \
      "create queue, exchange and binding where they are missing"}
 
@@ -72,6 +79,8 @@ static const struct settings_key keys[] = {
          "the key of cert_file (PEM), not readable by all"),
     NUMBER("broker.connections", broker.connections, "1", 1, 16,
            "connections to the broker; connectors are spread over them by target queue"),
+    SIZE("broker.max_message", broker.max_message, "128MiB", KIB, 512 * MIB,
+         "largest message that the broker takes: its max_message_size"),
     NUMBER("broker.window", broker.window, "200", 1, 65535, "most unconfirmed messages per connection"),
     SIZE("broker.window_bytes", broker.window_bytes, "8MiB", KIB, GIB, "most unconfirmed bytes per connection"),
     DURATION("broker.heartbeat", broker.heartbeat_us, "15s", S, 600 * S, "AMQP heartbeat, in whole seconds"),

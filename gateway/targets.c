@@ -11,6 +11,7 @@ enum { BUCKETS = 4096 };
 
 struct entry {
     struct pub_target target;
+    struct target_format format;
     struct entry     *next; /* in its bucket */
     uint32_t          number;
 };
@@ -48,10 +49,21 @@ bucket(const struct settings_target *s)
 }
 
 static bool
-same(const struct pub_target *a, const struct settings_target *b)
+skips(const struct settings_target *s)
 {
+    return strcmp(s->too_large, "skip") == 0;
+}
+
+/* OpenCTI's names hold the id, so it need not be compared. */
+static bool
+same(const struct entry *e, const struct settings_target *b)
+{
+    const struct pub_target *a = &e->target;
+
     return strcmp(a->exchange, b->exchange) == 0 && strcmp(a->routing_key, b->routing_key) == 0 &&
-           strcmp(a->queue, b->queue) == 0 && a->declare == b->declare;
+           strcmp(a->queue, b->queue) == 0 && a->declare == b->declare &&
+           (a->opencti_id != NULL) == b->opencti_names && e->format.skip_large == skips(b) &&
+           strcmp(e->format.applicant_id, b->applicant_id) == 0;
 }
 
 static void
@@ -60,11 +72,13 @@ entry_free(struct entry *e)
     free((char *)e->target.exchange);
     free((char *)e->target.routing_key);
     free((char *)e->target.queue);
+    free((char *)e->target.opencti_id);
+    free((char *)e->format.applicant_id);
     free(e);
 }
 
 static struct entry *
-entry_new(const struct settings_target *s)
+entry_new(const struct settings_target *s, const char *id)
 {
     struct entry *e = calloc(1, sizeof(*e));
 
@@ -74,7 +88,11 @@ entry_new(const struct settings_target *s)
     e->target.routing_key = strdup(s->routing_key);
     e->target.queue = strdup(s->queue);
     e->target.declare = s->declare;
-    if (e->target.exchange == NULL || e->target.routing_key == NULL || e->target.queue == NULL) {
+    e->target.opencti_id = s->opencti_names ? strdup(id) : NULL;
+    e->format.applicant_id = strdup(s->applicant_id);
+    e->format.skip_large = skips(s);
+    if (e->target.exchange == NULL || e->target.routing_key == NULL || e->target.queue == NULL ||
+        e->format.applicant_id == NULL || (s->opencti_names && e->target.opencti_id == NULL)) {
         entry_free(e);
         return NULL;
     }
@@ -98,18 +116,18 @@ grow(struct targets *t)
 }
 
 int64_t
-targets_intern(struct targets *t, const struct settings_target *s, struct err *err)
+targets_intern(struct targets *t, const struct settings_target *s, const char *id, struct err *err)
 {
     struct entry **at = &t->buckets[bucket(s)];
     struct entry *e;
 
     for (e = *at; e != NULL; e = e->next)
-        if (same(&e->target, s))
+        if (same(e, s))
             return e->number;
     if (t->n == TARGETS_MAX)
         return err_set(err, ERR_FULL, 0, "more than %d different targets since the start: restart the gateway",
                        TARGETS_MAX);
-    e = grow(t) ? entry_new(s) : NULL;
+    e = grow(t) ? entry_new(s, id) : NULL;
     if (e == NULL)
         return err_set(err, ERR_NOMEM, 0, "target %s", s->routing_key);
     e->number = t->n;
@@ -129,6 +147,12 @@ const struct pub_target *
 targets_at(const struct targets *t, uint32_t number)
 {
     return &t->by_number[number]->target;
+}
+
+const struct target_format *
+targets_format(const struct targets *t, uint32_t number)
+{
+    return &t->by_number[number]->format;
 }
 
 void

@@ -6,6 +6,7 @@
 #ifndef TARGETS_H
 #define TARGETS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "broker/publisher.h"
@@ -18,12 +19,20 @@ enum { TARGETS_MAX = 40000 };
 
 struct targets *targets_new(struct err *err);
 
-/* The number of this target, a new one if it is new (copied).  -1: ERR_NOMEM, ERR_FULL. */
-int64_t targets_intern(struct targets *t, const struct settings_target *s, struct err *err);
+/* The number of this target of the connector id (NULL: of any), a new one if it is new (copied).  -1: ERR_NOMEM,
+ * ERR_FULL. */
+int64_t targets_intern(struct targets *t, const struct settings_target *s, const char *id, struct err *err);
 
 uint32_t targets_count(const struct targets *t);
 
+/* What a format needs to know of a target. */
+struct target_format {
+    const char *applicant_id; /* "" for none */
+    bool        skip_large;
+};
+
 /* Lent until targets_free. */
+const struct target_format *targets_format(const struct targets *t, uint32_t number);
 const struct pub_target *targets_at(const struct targets *t, uint32_t number);
 
 void targets_free(struct targets *t);

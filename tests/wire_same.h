@@ -21,7 +21,8 @@ wire_same(const struct wire_msg *a, const struct wire_msg *b)
            wire_same_text(&a->agent, &b->agent) && a->epoch == b->epoch && a->attempt == b->attempt &&
            a->fresh == b->fresh && a->seen == b->seen && a->want == b->want && a->head == b->head &&
            memcmp(a->run, b->run, sizeof(a->run)) == 0 && a->seq == b->seq && a->size == b->size && a->off == b->off &&
-           wire_same_text(&a->ctype, &b->ctype) && a->outcome == b->outcome && wire_same_text(&a->text, &b->text) &&
+           wire_same_text(&a->ctype, &b->ctype) && a->format == b->format &&
+           wire_same_text(&a->options, &b->options) && a->outcome == b->outcome && wire_same_text(&a->text, &b->text) &&
            a->op == b->op && a->version == b->version && a->after == b->after && a->schedule == b->schedule &&
            a->period_ms == b->period_ms && a->threshold == b->threshold && a->first_run == b->first_run &&
            a->resume == b->resume && a->status == b->status && a->level == b->level &&

@@ -41,6 +41,8 @@ usage(void)
           "  --queue-threshold MB  no run begins with so much in this connector's queue (default: the gateway's)\n"
           "  --log-level LEVEL  error, warn, info, debug (default: warn)\n"
           "  --config FILE      read connector = { id = \"...\"; duration_period = \"P2D\"; ... } from FILE\n"
+          "  --format FORMAT    raw or opencti: how bundles become messages (default: the gateway's)\n"
+          "  --format-options J what the format is to know of them, a JSON object, such as {\"update\":true}\n"
           "  --progress         show progress on stderr, also where that is no terminal\n"
           "  --help             this\n"
           "\n"
@@ -117,6 +119,7 @@ take_options(int argc, char **argv, struct kev_options *opt, struct setup_args *
         {"run-and-terminate", no_argument, NULL, 't'},
         {"queue-threshold", required_argument, NULL, 'q'},
         {"log-level", required_argument, NULL, 'l'},  {"config", required_argument, NULL, 'c'},
+        {"format", required_argument, NULL, 'F'},     {"format-options", required_argument, NULL, 'O'},
         {"help", no_argument, NULL, 'h'},             {NULL, 0, NULL, 0}};
     int c, rc = 0;
 
@@ -160,6 +163,12 @@ take_options(int argc, char **argv, struct kev_options *opt, struct setup_args *
             break;
         case 'p':
             opt->progress = true;
+            break;
+        case 'F':
+            opt->format = optarg;
+            break;
+        case 'O':
+            opt->format_options = optarg;
             break;
         case 'h':
             rc = 1;

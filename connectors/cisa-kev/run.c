@@ -405,6 +405,7 @@ kev_run(const struct kev_options *opt, FILE *out, FILE *say)
     struct kev k = {.opt = opt, .reset = opt->reset_state, .out = out};
     struct outlet_options to = {.program = opt->program, .agent = "cisa-kev/0.1", .id = opt->id,
                                 .endpoint = opt->endpoint, .handles = 1, .level = opt->level,
+                                .format = opt->format, .format_options = opt->format_options,
                                 .progress = opt->progress, .say = say, .name = name_bundle, .ctx = &k};
     struct err err = {0};
     enum exits status;

@@ -30,6 +30,7 @@ struct kev_options {
     bool        reset_state;  /* as if nothing had ever been sent; until a run has gone well */
     const struct setup *setup; /* when to run; borrowed.  NULL: now, and once */
     enum sluice_level level;  /* the library's words up to this one are said */
+    const char *format, *format_options; /* of every bundle; NULL: as the gateway is configured */
     bool        progress;
     int64_t     wait_ms;      /* for the gateway's welcome */
     long        connect_ms, total_ms, idle_s; /* of the feed: see fetch.h */

@@ -17,10 +17,10 @@ struct bundle {
     atomic_uint    refs;
     struct bundle *next; /* in the list of whoever owns it */
     uint64_t       tag;
-    uint64_t       cost; /* what it takes from queue_bytes: wire_cost of its size */
+    uint64_t       cost; /* what it takes from queue_bytes: wire_cost of it and its options */
     uint8_t       *body;
     void          *taken; /* the body, where the caller gave it away; malloc */
-    char           data[]; /* content type, then the body */
+    char           data[]; /* content type, options, then the body */
 };
 
 /* A list in order; both NULL: empty. */
@@ -28,9 +28,11 @@ struct bundle_list {
     struct bundle *first, *last;
 };
 
-/* Copy body (or take it, where take is set) with its content type (NULL: none).  Returns a new bundle with one
+struct sluice_push_options;
+
+/* Copy body (or take it, where take is set) with what opt says of it (NULL: nothing).  Returns a new bundle with one
  * reference, or NULL without memory; then nothing was taken. */
-struct bundle *bundle_new(const void *body, size_t len, const char *ctype, uint64_t tag, void *take);
+struct bundle *bundle_new(const void *body, size_t len, const struct sluice_push_options *opt, void *take);
 
 void bundle_ref(struct bundle *b);
 

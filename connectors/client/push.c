@@ -5,9 +5,24 @@
 
 #include "bundle.h"
 #include "handle.h"
+#include "text.h"
 #include "wire.h"
 
 /* --- push --- */
+
+static int
+check_format(const struct sluice_push_options *opt, struct sluice_error *err)
+{
+    const size_t len = opt->options == NULL ? 2 : strlen(opt->options);
+
+    if (opt->format != NULL && strcmp(opt->format, "raw") != 0 && strcmp(opt->format, "opencti") != 0)
+        return fail(err, SLUICE_EINVAL, "push: format \"%.60s\" is not known: write \"raw\" or \"opencti\"",
+                    opt->format);
+    if (len < 2 || len > WIRE_OPTIONS_MAX || (opt->options != NULL && !text_is_utf8(opt->options, len)))
+        return fail(err, SLUICE_EINVAL, "push: options must be a JSON object of 2 to %d bytes, in UTF-8",
+                    WIRE_OPTIONS_MAX);
+    return 0;
+}
 
 static int
 check_push(const void *body, size_t len, const struct sluice_push_options *opt, struct sluice_error *err)
@@ -16,6 +31,8 @@ check_push(const void *body, size_t len, const struct sluice_push_options *opt, 
 
     if (body == NULL || len == 0)
         return fail(err, SLUICE_EINVAL, "push: the body is empty; a bundle has at least 1 byte");
+    if (opt != NULL && check_format(opt, err) != 0)
+        return SLUICE_EINVAL;
     if (ctype == NULL)
         return 0;
     if (ctype[0] == '\0' || strlen(ctype) > WIRE_CTYPE_MAX)
@@ -49,10 +66,9 @@ verdicts_in_the_way(const struct desk *d, uint64_t cost)
 
 /* Wait for room and take it.  A bundle that is larger than its counted share is taken alone. */
 static int
-reserve(struct sluice *s, size_t len, int timeout_ms, struct sluice_error *err)
+reserve(struct sluice *s, size_t len, uint64_t cost, int timeout_ms, struct sluice_error *err)
 {
     struct desk *d = &s->desk;
-    uint64_t cost = wire_cost(len);
     int64_t deadline = 0;
     int rc;
 
@@ -89,16 +105,19 @@ push(struct sluice *s, const void *body, size_t len, const struct sluice_push_op
 {
     struct desk *d = &s->desk;
     struct bundle *b;
+    uint64_t cost;
     int rc = check_push(body, len, opt, err);
 
-    if (rc == 0)
-        rc = reserve(s, len, timeout_ms, err);
     if (rc != 0)
         return rc;
-    b = bundle_new(body, len, opt == NULL ? NULL : opt->content_type, opt == NULL ? 0 : opt->tag, take);
+    cost = wire_cost(len + (opt == NULL || opt->options == NULL ? 0 : strlen(opt->options)));
+    rc = reserve(s, len, cost, timeout_ms, err);
+    if (rc != 0)
+        return rc;
+    b = bundle_new(body, len, opt, take);
     pthread_mutex_lock(&d->lock);
     if (b == NULL) {
-        d->used -= wire_cost(len);
+        d->used -= cost;
         pthread_cond_broadcast(&d->changed);
         pthread_mutex_unlock(&d->lock);
         return fail(err, SLUICE_ENOMEM, "push: no memory for %zu bytes", len);

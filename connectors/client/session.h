@@ -48,6 +48,8 @@ enum session_verdict { SESSION_UNANSWERED, SESSION_ACKED, SESSION_DEAD, SESSION_
 struct session_bundle {
     uint64_t         size;  /* bytes in the body, at least 1; set by the caller */
     struct wire_text ctype; /* content type, as long-lived as the bundle; at NULL: none; set by the caller */
+    struct wire_text options; /* of its format, likewise */
+    int      format;        /* enum wire_format + 1; 0: as the gateway is configured; set by the caller */
 
     uint64_t              seq; /* set by session_push: 1, 2, 3, ... */
     enum session_verdict  verdict;

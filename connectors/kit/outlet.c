@@ -261,7 +261,8 @@ push_once(struct outlet *o, void **body, size_t len, const struct sluice_push_op
 int
 outlet_push(struct outlet *o, void **body, size_t len, const char *ctype, uint64_t tag, struct err *err)
 {
-    struct sluice_push_options opt = {.content_type = ctype, .tag = tag};
+    struct sluice_push_options opt = {.content_type = ctype, .tag = tag, .format = o->opt.format,
+                                      .options = o->opt.format_options};
     struct sluice_error why;
 
     for (;;) {

@@ -29,6 +29,8 @@ struct outlet_options {
     const char *id;          /* with one handle; with n of them: id-1 to id-n */
     const char *endpoint;    /* NULL: the library's default */
     size_t      handles;     /* 1 to OUTLET_HANDLES_MAX */
+    const char *format;      /* of every bundle: "raw", "opencti"; NULL: as the gateway is configured */
+    const char *format_options; /* what that format is to know, a JSON object; NULL: nothing */
     size_t      queue_bytes; /* most bytes unanswered, for each handle; 0: the library's default */
     enum sluice_level level; /* the library's own words up to this one are said */
     bool        progress;    /* also where stderr is no terminal */

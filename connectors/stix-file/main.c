@@ -42,6 +42,8 @@ usage(void)
           "  --log-level LEVEL  error, warn, info, debug (default: warn)\n"
           "  --config FILE      read connector = { id = \"...\"; duration_period = \"P2D\"; ... } from FILE\n"
           "  --wait TIME        how long to try to reach the gateway, \"30s\", \"5m\" (default: 60s)\n"
+          "  --format FORMAT    raw or opencti: how bundles become messages (default: the gateway's)\n"
+          "  --format-options J what the format is to know of them, a JSON object, such as {\"update\":true}\n"
           "  --progress         show progress on stderr, also where that is no terminal\n"
           "  --help             this\n"
           "\n"
@@ -146,6 +148,12 @@ take_option(int c, const char *text, struct file_options *opt, struct setup_args
     case 'p':
         opt->progress = true;
         return 0;
+    case 'F':
+        opt->format = text;
+        return 0;
+    case 'O':
+        opt->format_options = text;
+        return 0;
     default:
         return c == 'h' ? 1 : -1; /* getopt has said why */
     }
@@ -180,6 +188,7 @@ take_options(int argc, char **argv, struct file_options *opt, struct setup_args 
         {"run-and-terminate", no_argument, NULL, 't'},
         {"queue-threshold", required_argument, NULL, 'q'},
         {"log-level", required_argument, NULL, 'l'}, {"config", required_argument, NULL, 'C'},
+        {"format", required_argument, NULL, 'F'}, {"format-options", required_argument, NULL, 'O'},
         {"progress", no_argument, NULL, 'p'},     {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0}};
     int c, rc = 0;

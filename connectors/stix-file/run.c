@@ -226,6 +226,7 @@ with_outlet(struct run *r, FILE *out, FILE *say, struct err *err)
     struct outlet_options to = {.program = r->opt->program, .agent = "stix-file/0.1", .id = r->opt->id,
                                 .endpoint = r->opt->endpoint, .handles = r->opt->handles,
                                 .queue_bytes = queue_bytes(r), .level = r->opt->level,
+                                .format = r->opt->format, .format_options = r->opt->format_options,
                                 .progress = r->opt->progress, .say = say, .name = name_bundle, .ctx = r};
     enum exits status;
 

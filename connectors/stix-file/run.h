@@ -26,6 +26,7 @@ struct file_options {
     uint64_t    count;     /* bundles in all; 0: all files, or one synthetic body */
     size_t      handles;   /* connectors in this process */
     struct pace pace;
+    const char *format, *format_options; /* of every bundle; NULL: as the gateway is configured */
     bool        progress;
     int64_t     wait_ms;   /* for the gateway's welcome */
     const struct setup *setup; /* when to push; borrowed.  NULL: now, and once.  With one handle only */

@@ -18,6 +18,7 @@ struct body;
 struct err;
 struct log;
 struct mailbox;
+struct parts;
 struct publisher;
 
 /* Where a connector's messages go.  Immutable; lent until publisher_free. */
@@ -25,6 +26,7 @@ struct pub_target {
     const char *exchange;    /* "" is the default exchange */
     const char *routing_key; /* at most 255 bytes */
     const char *queue;       /* verified to exist and be durable; "" cannot be verified, and a line says so */
+    const char *opencti_id;  /* a queue of OpenCTI's, of this connector: declared with its arguments; NULL: not so */
     bool        declare;     /* create queue (durable, classic), exchange (durable, direct) and binding if missing; a
                               * new queue is published to 2 s later: RabbitMQ may forget a younger one in a kill */
 };
@@ -52,29 +54,36 @@ struct pub_config {
     uint64_t    seed;         /* of the jitter */
 };
 
-/* What is posted. */
+/* What is posted: a bundle, which is one message, its body as it came, or as many as its parts.  These go in order, and
+ * the bundle has one result, when nothing of it is open any more (bundle.h says which).  Posted again after PUB_NACKED
+ * or PUB_DOWN, only what was not confirmed is published again: that is noted in its parts. */
 struct pub_message {
     uint64_t                 ticket;  /* the poster's own; comes back in the result */
     uint32_t                 session; /* from PUB_UP */
     const struct pub_target *target;
-    const struct body       *body;    /* borrowed until the result */
+    const struct body       *body;    /* borrowed until the result; not looked at where there are parts */
+    struct parts            *parts;   /* what is published instead; NULL: the body.  Borrowed likewise, and changed */
     const char              *connector; /* id; borrowed likewise */
-    uint64_t                 epoch, seq; /* message_id is "<connector>/<epoch>/<seq>" */
+    uint64_t                 epoch, seq; /* message_id is "<connector>/<epoch>/<seq>"; of several messages, each has
+                                          * "<connector>/<epoch>/<seq>/<part>", from 1 */
 };
 
 enum pub_event_kind {
     PUB_UP,        /* connected and logged in; session is new */
-    PUB_DOWN,      /* lost: nothing of this session will be reported any more; bodies are no longer touched */
+    PUB_DOWN,      /* lost: nothing of this session will be reported any more; bodies and parts are no longer touched */
     PUB_BLOCKED,   /* the broker announced an alarm: nothing more is published */
     PUB_UNBLOCKED,
-    PUB_CONFIRMED, /* the broker has it, in a queue */
-    PUB_NACKED,    /* the broker did not take it, or its queue was deleted just before: try again later */
+    PUB_CONFIRMED, /* the broker has it, all of it, in a queue */
+    PUB_NACKED,    /* the broker did not take it, or its queue was deleted just before, or there was no memory to make
+                    * its messages: try again later */
     PUB_RETURNED,  /* no queue is bound to that exchange for that key (basic.return) */
     PUB_REFUSED,   /* the broker closed the channel over this very message (text: its words) */
+    PUB_TOO_LARGE, /* likewise, since it is larger than the broker takes */
     PUB_BAD_TARGET /* the target is missing or would lose what is confirmed; not published (text: why) */
 };
 
-/* What comes back.  text is allocated with malloc, and owned by who takes the event; NULL for none. */
+/* What comes back.  text is allocated with malloc, and owned by who takes the event; NULL for none.  Where a bundle has
+ * several messages, it names the one that it is about: "message 3 of 42: ...". */
 struct pub_event {
     enum pub_event_kind kind;
     uint32_t publisher; /* as given to publisher_start */

@@ -1,4 +1,4 @@
-/* send.c - one message after the other onto a link, as frames, from the chunks they came in. */
+/* send.c - one message after the other onto a link, as frames, from the chunks they came in, or made for it. */
 #include "send.h"
 
 #include <amqp.h>
@@ -16,12 +16,13 @@
 #include "body.h"
 #include "err.h"
 #include "link.h"
+#include "parts.h"
 #include "publisher.h"
 #include "watchdog.h"
 #include "window.h"
 
 enum {
-    HEADS_MAX = 1536,   /* method and header: names of 255 bytes each, content type, message id, three headers */
+    HEADS_MAX = 1536,   /* method and header: four texts of 255 bytes each, message id, five headers */
     COPY_MOST = 8192,   /* a payload up to this is cheaper to copy than to name to the kernel */
     FRAME_HEAD = 7,
     FRAME_END = 0xCE,
@@ -29,10 +30,19 @@ enum {
     HELD = SEND_FULL + COPY_MOST + HEADS_MAX
 };
 
+/* A message that was made of a bundle, whole. */
+struct made {
+    struct made *before; /* made before it */
+    size_t       all;    /* bytes, with those before it */
+    uint8_t      bytes[];
+};
+
 struct sender {
-    const struct body *body;   /* of the message that is begun; NULL: none is */
-    uint32_t           chunk;  /* where in it */
+    const struct chunk *chunk; /* of the message that is begun, where it is; NULL: none is */
+    uint32_t           left;   /* chunks, with this one */
     size_t             offset; /* in the chunk */
+    struct made       *made;   /* owned: the newest; not written yet, or not whole */
+    struct chunk       whole;  /* the newest as a chunk */
     size_t             bytes;  /* gathered, or given to the library since the last flush */
     size_t             used;   /* of held */
     size_t             n;      /* pieces */
@@ -193,11 +203,88 @@ header_number(const char *key, uint64_t number)
                                 .value = {.kind = AMQP_FIELD_KIND_I64, .value.i64 = (int64_t)number}};
 }
 
-int
-sender_begin(struct sender *s, struct link *l, const struct pub_message *m, struct err *err)
+/* Does it go into one frame that is copied?  Then it is made right there. */
+static bool
+is_small(const struct link *l, uint64_t size)
 {
+    return size <= COPY_MOST && size <= l->frame_max;
+}
+
+static int
+gather_part(struct sender *s, struct link *l, const struct window_item *item, struct err *err)
+{
+    const struct parts *parts = item->message.parts;
+    uint8_t *const begin = s->held + s->used;
+    uint8_t *const payload = put_frame(begin, AMQP_FRAME_BODY, (size_t)item->size);
+
+    parts->kind->write(parts, item->part, payload);
+    if (l->tls) /* nothing else is held */
+        return library_body(s, l, payload, (size_t)item->size, err);
+    uint8_t *const end = put(payload + item->size, FRAME_END, 1);
+    gather(s, begin, (size_t)(end - begin));
+    s->used += (size_t)(end - begin);
+    return 0;
+}
+
+bool
+sender_make(struct sender *s, const struct link *l, const struct window_item *item)
+{
+    const struct parts *parts = item->message.parts;
+    struct made *made;
+
+    if (parts == NULL || is_small(l, item->size))
+        return true;
+    if (item->size > PTRDIFF_MAX - sizeof(*made))
+        return false;
+    made = malloc(sizeof(*made) + (size_t)item->size);
+    if (made == NULL)
+        return false;
+    made->before = s->made;
+    made->all = (size_t)item->size + (s->made != NULL ? s->made->all : 0);
+    s->made = made;
+    parts->kind->write(parts, item->part, made->bytes);
+    return true;
+}
+
+static void
+free_made(struct made *made)
+{
+    while (made != NULL) {
+        struct made *before = made->before;
+        free(made);
+        made = before;
+    }
+}
+
+/* What is left of a message after its head. */
+static int
+begin_body(struct sender *s, struct link *l, const struct window_item *item, struct err *err)
+{
+    s->offset = 0;
+    if (item->size == 0)
+        return 0;
+    if (item->message.parts == NULL) {
+        s->chunk = item->message.body->chunks;
+        s->left = item->message.body->n;
+    } else if (is_small(l, item->size)) {
+        return gather_part(s, l, item, err);
+    } else {
+        s->whole = (struct chunk){.at = s->made->bytes, .len = (size_t)item->size};
+        s->chunk = &s->whole;
+        s->left = 1;
+    }
+    return 0;
+}
+
+int
+sender_begin(struct sender *s, struct link *l, const struct window_item *item, struct err *err)
+{
+    const struct pub_message *m = &item->message;
+    const struct parts *parts = m->parts;
+    const char *const ctype = parts != NULL ? parts->ctype : m->body->ctype;
+    const uint32_t n = parts != NULL ? parts->n : 1;
     char id[WINDOW_ID_MAX];
-    const size_t id_len = window_id(m, id);
+    const size_t id_len = window_id(item, id);
     amqp_basic_publish_t method = {.exchange = amqp_cstring_bytes(m->target->exchange),
                                    .routing_key = amqp_cstring_bytes(m->target->routing_key),
                                    .mandatory = 1};
@@ -205,25 +292,28 @@ sender_begin(struct sender *s, struct link *l, const struct pub_message *m, stru
         {.key = amqp_cstring_bytes("x-sluice-connector"),
          .value = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = amqp_cstring_bytes(m->connector)}},
         header_number("x-sluice-epoch", m->epoch),
-        header_number("x-sluice-seq", m->seq)};
+        header_number("x-sluice-seq", m->seq),
+        header_number("x-sluice-part", (uint64_t)item->part + 1),
+        header_number("x-sluice-parts", n)};
     amqp_basic_properties_t properties = {
         ._flags = AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_MESSAGE_ID_FLAG | AMQP_BASIC_HEADERS_FLAG,
         .delivery_mode = AMQP_DELIVERY_PERSISTENT,
         .message_id = {.len = id_len, .bytes = id},
-        .headers = {.num_entries = 3, .entries = headers}};
+        .headers = {.num_entries = n > 1 ? 5 : 3, .entries = headers}};
 
-    assert(s->body == NULL && m->body->have == m->body->size);
-    if (m->body->ctype[0] != '\0') {
+    assert(s->chunk == NULL && (parts != NULL || m->body->have == m->body->size));
+    if (ctype[0] != '\0') {
         properties._flags |= AMQP_BASIC_CONTENT_TYPE_FLAG;
-        properties.content_type = amqp_cstring_bytes(m->body->ctype);
+        properties.content_type = amqp_cstring_bytes(ctype);
     }
-    if ((l->tls ? library_heads(s, l, &method, &properties, m->body->size, err)
-                : gather_heads(s, &method, &properties, m->body->size, err)) != 0)
+    if (parts != NULL && parts->encoding[0] != '\0') {
+        properties._flags |= AMQP_BASIC_CONTENT_ENCODING_FLAG;
+        properties.content_encoding = amqp_cstring_bytes(parts->encoding);
+    }
+    if ((l->tls ? library_heads(s, l, &method, &properties, item->size, err)
+                : gather_heads(s, &method, &properties, item->size, err)) != 0)
         return -1;
-    s->chunk = 0;
-    s->offset = 0;
-    s->body = m->body->size > 0 ? m->body : NULL;
-    return 0;
+    return begin_body(s, l, item, err);
 }
 
 /* Move past what was sent, and past chunks without bytes: an empty body frame says nothing. */
@@ -231,20 +321,20 @@ static void
 advance(struct sender *s, size_t len)
 {
     s->offset += len;
-    while (s->chunk < s->body->n && s->offset == s->body->chunks[s->chunk].len) {
+    while (s->left > 0 && s->offset == s->chunk->len) {
         s->chunk++;
+        s->left--;
         s->offset = 0;
     }
-    if (s->chunk == s->body->n)
-        s->body = NULL;
+    if (s->left == 0)
+        s->chunk = NULL;
 }
 
 int
 sender_more(struct sender *s, struct link *l, struct err *err)
 {
-    const struct chunk *chunk = &s->body->chunks[s->chunk];
-    const void *payload = (const char *)chunk->at + s->offset;
-    size_t len = chunk->len - s->offset;
+    const void *payload = (const char *)s->chunk->at + s->offset;
+    size_t len = s->chunk->len - s->offset;
 
     if (len > l->frame_max)
         len = l->frame_max;
@@ -259,12 +349,15 @@ sender_more(struct sender *s, struct link *l, struct err *err)
 bool
 sender_open(const struct sender *s)
 {
-    return s->body != NULL;
+    return s->chunk != NULL;
 }
 
 bool
 sender_full(const struct sender *s)
 {
+    /* A large message that was made is kept until its last byte is written: the next is not made before. */
+    if (s->chunk == NULL && s->made != NULL && s->made->all >= SEND_FULL)
+        return true;
     /* Three pieces a frame; its head and end, or the whole of a small one, in held. */
     return s->bytes >= SEND_FULL || s->n + 4 > PIECES || s->used + HEADS_MAX + COPY_MOST + FRAME_HEAD + 1 > HELD;
 }
@@ -311,6 +404,20 @@ write_all(struct sender *s, int fd)
     return 0;
 }
 
+/* What was gathered is written.  What was made goes, except for the message that rests half-sent. */
+static void
+free_written(struct sender *s)
+{
+    struct made **rest = &s->made;
+
+    if (s->chunk == &s->whole)
+        rest = &s->made->before;
+    free_made(*rest);
+    *rest = NULL;
+    if (s->made != NULL)
+        s->made->all = s->whole.len;
+}
+
 int
 sender_flush(struct sender *s, struct link *l, struct err *err)
 {
@@ -323,19 +430,25 @@ sender_flush(struct sender *s, struct link *l, struct err *err)
     }
     cork(s, l, 0);
     s->n = s->used = s->bytes = 0;
+    free_written(s);
     return rc == 0 ? 0 : err_set(err, ERR_IO, rc, "publishing");
 }
 
 void
 sender_drop(struct sender *s)
 {
-    s->body = NULL;
+    s->chunk = NULL;
     s->n = s->used = s->bytes = 0;
     s->corked = false;
+    free_made(s->made);
+    s->made = NULL;
 }
 
 void
 sender_free(struct sender *s)
 {
+    if (s == NULL)
+        return;
+    free_made(s->made);
     free(s);
 }

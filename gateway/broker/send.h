@@ -1,4 +1,4 @@
-/* send.h - one message after the other onto a link, as frames, from the chunks they came in.
+/* send.h - one message after the other onto a link, as frames, from the chunks they came in, or made for it.
  *
  * Without TLS, frames are made here with the library's encoders and many messages are written at once: the library's
  * amqp_basic_publish makes three system calls of each message.  Measured on loopback, 1 KiB, window 200: 4.5 us of
@@ -6,7 +6,10 @@
  * write; there, TCP_CORK joins the small records.
  *
  * A message may rest half-sent, but only between frames: then the library may be called, which writes heartbeats.
- * Bound: SEND_FULL bytes and one frame are gathered.  Thread: the publisher's only. */
+ * What is a part of a bundle is made only when its turn comes: a small one where it is gathered, a larger one in memory
+ * of its own, which is freed when it is written.
+ * Bound: SEND_FULL bytes and one frame are gathered; of what was made, SEND_FULL bytes and one message are kept.
+ * Thread: the publisher's only. */
 #ifndef SEND_H
 #define SEND_H
 
@@ -15,16 +18,20 @@
 
 struct err;
 struct link;
-struct pub_message;
 struct sender;
+struct window_item;
 
 enum { SEND_FULL = 128 * 1024 };
 
 struct sender *sender_new(struct err *err);
 
-/* Begin a message (its body is borrowed until it is sent whole, or sender_drop): its method and header.
- * -1: the link is of no more use. */
-int sender_begin(struct sender *s, struct link *l, const struct pub_message *message, struct err *err);
+/* Before sender_begin of the same: make it, if it is a part that does not go into a frame that is copied.
+ * false: no memory; nothing has moved. */
+bool sender_make(struct sender *s, const struct link *l, const struct window_item *item);
+
+/* Begin a message (its body is borrowed until it is sent whole, or sender_drop; parts only for the call): its method
+ * and header, and of a small part its body.  -1: the link is of no more use. */
+int sender_begin(struct sender *s, struct link *l, const struct window_item *item, struct err *err);
 
 /* One more frame of the message that is begun. */
 int sender_more(struct sender *s, struct link *l, struct err *err);

@@ -10,9 +10,11 @@
 #include <string.h>
 
 #include "body.h"
+#include "bundle.h"
 #include "err.h"
 #include "log.h"
 #include "outbox.h"
+#include "parts.h"
 #include "send.h"
 #include "target.h"
 #include "verify.h"
@@ -39,8 +41,10 @@ session_init(struct session *s, struct err *err)
     s->link = (struct link){.fd = -1};
     s->window = window_new(most, s->config->window_bytes, err);
     s->sender = s->window != NULL ? sender_new(err) : NULL;
-    s->again = s->sender != NULL ? calloc(most, sizeof(*s->again)) : NULL;
-    if (s->sender != NULL && s->again == NULL)
+    /* Each has something open, except for the current one, perhaps. */
+    s->bundles = s->sender != NULL ? bundles_new((size_t)most + 1, err) : NULL;
+    s->again = s->bundles != NULL ? calloc(most, sizeof(*s->again)) : NULL;
+    if (s->bundles != NULL && s->again == NULL)
         err_set(err, ERR_NOMEM, errno, "a broker connection");
     return s->again != NULL ? 0 : -1;
 }
@@ -77,11 +81,51 @@ isolating(const struct session *s)
     return s->again_at < s->again_n;
 }
 
+/* All of a bundle may have been said: then it has its result.  One that has failed is gone through no further. */
+static void
+conclude(struct session *s, struct bundle *b)
+{
+    if (s->current == b && !bundle_more(b))
+        s->current = NULL;
+    if (!bundle_over(b))
+        return;
+    outbox_add(s->outbox, b->result, s->number, b->message.ticket, b->text);
+    b->text = NULL;
+    bundles_give(s->bundles, b);
+}
+
+/* What became of an open message.  Takes text. */
+static void
+settled(struct session *s, const struct window_item *item, enum pub_event_kind kind, char *text)
+{
+    if (item->bundle == NULL) {
+        outbox_add(s->outbox, kind, s->number, item->message.ticket, text);
+        return;
+    }
+    bundle_settle(item->bundle, item->part, kind, text);
+    conclude(s, item->bundle);
+}
+
+/* It may be there or not, and its bundle has failed already: it goes when the bundle is posted again. */
+static bool
+given_up(struct session *s, const struct window_item *item)
+{
+    if (item->bundle == NULL || !bundle_failed(item->bundle))
+        return false;
+    settled(s, item, PUB_NACKED, NULL);
+    return true;
+}
+
 /* The one on trial has been answered for; after the last, the window is as wide as before. */
 static void
 next_trial(struct session *s)
 {
-    if (isolating(s) && ++s->again_at == s->again_n)
+    if (!isolating(s))
+        return;
+    do
+        s->again_at++;
+    while (isolating(s) && given_up(s, &s->again[s->again_at]));
+    if (!isolating(s))
         s->again_at = s->again_n = 0;
 }
 
@@ -107,36 +151,36 @@ queue_gone(const struct pub_target *def)
 }
 
 static void
-came_back(struct session *s, const struct pub_message *message, char **returned)
+came_back(struct session *s, const struct window_item *item, char **returned)
 {
-    doubt(s, message);
-    if (queue_gone(message->target)) { /* given again, it finds the queue declared anew, or is told of the bad target */
-        outbox_add(s->outbox, PUB_NACKED, s->number, message->ticket, NULL);
+    doubt(s, &item->message);
+    if (queue_gone(item->message.target)) { /* given again, it finds the queue declared anew, or is told it is bad */
+        settled(s, item, PUB_NACKED, NULL);
         return;
     }
-    outbox_add(s->outbox, PUB_RETURNED, s->number, message->ticket, *returned);
+    settled(s, item, PUB_RETURNED, *returned);
     *returned = NULL;
 }
 
 static void
-confirmed(void *ctx, const struct pub_message *message, char **returned)
+confirmed(void *ctx, const struct window_item *item, char **returned)
 {
     struct session *s = ctx;
 
     if (*returned != NULL)
-        came_back(s, message, returned);
+        came_back(s, item, returned);
     else
-        outbox_add(s->outbox, PUB_CONFIRMED, s->number, message->ticket, NULL);
+        settled(s, item, PUB_CONFIRMED, NULL);
     next_trial(s);
 }
 
 static void
-nacked(void *ctx, const struct pub_message *message, char **returned)
+nacked(void *ctx, const struct window_item *item, char **returned)
 {
     struct session *s = ctx;
 
     (void)returned; /* the broker does not have it either way */
-    outbox_add(s->outbox, PUB_NACKED, s->number, message->ticket, NULL);
+    settled(s, item, PUB_NACKED, NULL);
     next_trial(s);
 }
 
@@ -225,31 +269,47 @@ struct verdict {
 };
 
 static void
-put_aside(void *ctx, const struct pub_message *message, char **returned)
+put_aside(void *ctx, const struct window_item *item, char **returned)
 {
     struct session *s = ctx;
 
     (void)returned;
-    s->again[s->again_n++] = *message;
+    if (!given_up(s, item))
+        s->again[s->again_n++] = *item;
+}
+
+/* RabbitMQ says "message size 20000 is larger than configured max size 10000", with some more or less of it from
+ * version to version, and has no code of its own for it. */
+static enum pub_event_kind
+refusal(const amqp_channel_close_t *close)
+{
+    static const char size[] = "message size ", most[] = "max size ";
+    const amqp_bytes_t *text = &close->reply_text;
+    const bool large = close->reply_code == AMQP_PRECONDITION_FAILED &&
+                       memmem(text->bytes, text->len, size, strlen(size)) != NULL &&
+                       memmem(text->bytes, text->len, most, strlen(most)) != NULL;
+
+    return large ? PUB_TOO_LARGE : PUB_REFUSED;
 }
 
 static void
-refuse(void *ctx, const struct pub_message *message, char **returned)
+refuse(void *ctx, const struct window_item *item, char **returned)
 {
     const struct verdict *v = ctx;
     struct session *s = v->s;
+    const struct pub_target *const def = item->message.target;
     char id[WINDOW_ID_MAX];
 
     (void)returned;
-    window_id(message, id);
+    window_id(item, id);
     log_event(s->log, LOG_ERROR, "message_refused", LOG_STR("message_id", id), LOG_INT("code", v->close->reply_code),
               LOG_TEXT("why", v->close->reply_text.bytes, v->close->reply_text.len));
-    outbox_add(s->outbox, PUB_REFUSED, s->number, message->ticket,
-               text_new("%d %.*s", v->close->reply_code, (int)v->close->reply_text.len,
-                        (const char *)v->close->reply_text.bytes));
+    settled(s, item, refusal(v->close),
+            text_new("%d %.*s", v->close->reply_code, (int)v->close->reply_text.len,
+                     (const char *)v->close->reply_text.bytes));
 
     /* The exchange may be gone, or the permission: those that follow learn it before they are published. */
-    struct target *target = target_list_get(s->targets, message->target, NULL);
+    struct target *target = target_list_get(s->targets, def, NULL);
     if (target != NULL)
         target->state = TARGET_UNKNOWN;
 }
@@ -385,17 +445,19 @@ verify_some(struct session *s, struct err *err)
     return 0;
 }
 
-enum fit { FIT_YES, FIT_LATER, FIT_ANSWERED, FIT_LOST };
+enum fit { FIT_YES, FIT_LATER, FIT_NOT, FIT_LOST };
 
-/* May this one be published?  ANSWERED: it was answered for without; LOST: the link is of no more use. */
+/* May something be published to this target?  NOT: that is its result, and who asked takes the text (malloc, or NULL);
+ * LOST: the link is of no more use. */
 static enum fit
-fit(struct session *s, const struct pub_message *m, struct err *err)
+fit(struct session *s, const struct pub_target *def, enum pub_event_kind *ret_kind, char **ret_text, struct err *err)
 {
-    struct target *target = target_list_get(s->targets, m->target, NULL);
+    struct target *target = target_list_get(s->targets, def, NULL);
 
-    if (target == NULL) {
-        outbox_add(s->outbox, PUB_NACKED, s->number, m->ticket, NULL); /* no memory: later */
-        return FIT_ANSWERED;
+    if (target == NULL) { /* no memory: later */
+        *ret_kind = PUB_NACKED;
+        *ret_text = NULL;
+        return FIT_NOT;
     }
     const bool again = (target->state == TARGET_BAD && s->now_us - target->checked_us >= RECHECK_US) ||
                        (target->state == TARGET_SETTLING && s->now_us >= target->settled_us);
@@ -407,39 +469,107 @@ fit(struct session *s, const struct pub_message *m, struct err *err)
         s->settle_us = target->settled_us;
         return FIT_LATER;
     }
-    outbox_add(s->outbox, PUB_BAD_TARGET, s->number, m->ticket, strdup(target->text));
-    return FIT_ANSWERED;
+    *ret_kind = PUB_BAD_TARGET;
+    *ret_text = strdup(target->text);
+    return FIT_NOT;
+}
+
+/* What a turn of looking for the next message came to. */
+enum found { FOUND, FOUND_NOTHING, FOUND_ANOTHER, FOUND_LOST };
+
+/* The next message of the current bundle.  ANOTHER: the bundle has ended, look again. */
+static enum found
+next_part(struct session *s, struct window_item *ret, struct err *err)
+{
+    struct bundle *b = s->current;
+    const struct parts *parts = b->message.parts;
+    enum pub_event_kind kind;
+    char *text;
+    const enum fit rc = fit(s, b->message.target, &kind, &text, err);
+
+    if (rc == FIT_NOT) {
+        bundle_fail(b, kind, text);
+        conclude(s, b);
+        return FOUND_ANOTHER;
+    }
+    if (rc != FIT_YES)
+        return rc == FIT_LOST ? FOUND_LOST : FOUND_NOTHING;
+    const uint64_t size = parts->kind->size(parts, b->next);
+    if (!window_room(s->window, size))
+        return FOUND_NOTHING;
+    *ret = (struct window_item){.message = b->message, .bundle = b, .size = size, .part = bundle_begin(b)};
+    if (!bundle_more(b))
+        s->current = NULL;
+    return FOUND;
+}
+
+/* The next one that was posted, where that is one message.  ANOTHER: it is not, or was answered for. */
+static enum found
+next_posted(struct session *s, struct window_item *ret, struct err *err)
+{
+    const struct pub_message *m = &s->batch[s->batch_at];
+    enum pub_event_kind kind;
+    char *text;
+
+    if (m->session != s->number) { /* for a life that PUB_DOWN has ended */
+        s->batch_at++;
+        return FOUND_ANOTHER;
+    }
+    if (m->parts != NULL) {
+        s->batch_at++;
+        s->current = bundles_take(s->bundles, m);
+        conclude(s, s->current); /* all of it may have gone, and the word of it been lost with a connection */
+        return FOUND_ANOTHER;
+    }
+    const enum fit rc = fit(s, m->target, &kind, &text, err);
+    if (rc == FIT_NOT) {
+        s->batch_at++;
+        outbox_add(s->outbox, kind, s->number, m->ticket, text);
+        return FOUND_ANOTHER;
+    }
+    if (rc != FIT_YES)
+        return rc == FIT_LOST ? FOUND_LOST : FOUND_NOTHING;
+    if (!window_room(s->window, m->body->size))
+        return FOUND_NOTHING;
+    s->batch_at++;
+    *ret = (struct window_item){.message = *m, .size = m->body->size};
+    return FOUND;
 }
 
 /* The next message that may be published now: 1; 0: none; -1: the link is of no more use. */
 static int
-next(struct session *s, const struct pub_message **ret, struct err *err)
+next(struct session *s, struct window_item *ret, struct err *err)
 {
+    enum found rc = FOUND_ANOTHER;
+
     if (isolating(s)) {
-        *ret = &s->again[s->again_at];
+        *ret = s->again[s->again_at];
         return window_count(s->window) == 0;
     }
-    for (; s->batch_at < s->batch_n; s->batch_at++) {
-        *ret = &s->batch[s->batch_at];
-        if ((*ret)->session != s->number)
-            continue; /* for a life that PUB_DOWN has ended */
-        const enum fit rc = fit(s, *ret, err);
-        if (rc == FIT_ANSWERED)
-            continue;
-        if (rc != FIT_YES)
-            return rc == FIT_LOST ? -1 : 0;
-        if (!window_room(s->window, (*ret)->body->size))
-            return 0;
-        s->batch_at++;
-        return 1;
+    while (rc == FOUND_ANOTHER && (s->current != NULL || s->batch_at < s->batch_n))
+        rc = s->current != NULL ? next_part(s, ret, err) : next_posted(s, ret, err);
+    return rc == FOUND_LOST ? -1 : rc == FOUND;
+}
+
+/* Begin to publish one.  Without memory for it, it goes later. */
+static int
+begin(struct session *s, const struct window_item *item, struct err *err)
+{
+    if (!sender_make(s->sender, &s->link, item)) {
+        settled(s, item, PUB_NACKED, NULL);
+        next_trial(s);
+        return 0;
     }
-    return 0;
+    if (window_count(s->window) == 0)
+        s->heard_us = s->now_us; /* silence counts from when there is something to answer */
+    window_add(s->window, item);
+    return sender_begin(s->sender, &s->link, item, err);
 }
 
 static int
 publish(struct session *s, struct err *err)
 {
-    const struct pub_message *m;
+    struct window_item item;
     int rc = 1;
 
     if (!s->link.open[LINK_PUBLISH] && link_channel(&s->link, LINK_PUBLISH, err) != 0)
@@ -449,13 +579,9 @@ publish(struct session *s, struct err *err)
             rc = sender_more(s->sender, &s->link, err) == 0 ? 1 : -1;
             continue;
         }
-        rc = next(s, &m, err);
-        if (rc <= 0)
-            break;
-        if (window_count(s->window) == 0)
-            s->heard_us = s->now_us; /* silence counts from when there is something to answer */
-        window_add(s->window, m);
-        rc = sender_begin(s->sender, &s->link, m, err) == 0 ? 1 : -1;
+        rc = next(s, &item, err);
+        if (rc > 0)
+            rc = begin(s, &item, err) == 0 ? 1 : -1;
     }
     if (rc > 0)
         s->more = true; /* it was only the buffer that was full */
@@ -497,6 +623,8 @@ session_end(struct session *s)
     window_clear(s->window, NULL, NULL);
     sender_drop(s->sender);
     back_end(s);
+    bundles_forget(s->bundles);
+    s->current = NULL;
     s->again_n = s->again_at = 0;
     s->batch_n = s->batch_at = 0;
     s->blocked = s->more = s->gated = false;
@@ -508,5 +636,6 @@ session_free(struct session *s)
     back_end(s);
     window_free(s->window);
     sender_free(s->sender);
+    bundles_free(s->bundles);
     free(s->again);
 }

@@ -2,6 +2,8 @@
  *
  * A message that makes the broker close the channel takes all that are open with it: their fate is unknown.  They are
  * published again one at a time, until the culprit's turn closes the channel again; then it alone is refused.
+ * A bundle of several messages is gone through by a cursor: only what is open has a place.  Those that are posted
+ * behind it wait until all of it is begun.  When it has failed, what was put aside of it is not published again.
  * Bound: as many messages as the window holds, and as many again to be published anew.
  * Thread: the publisher's only. */
 #ifndef SESSION_H
@@ -14,12 +16,15 @@
 #include "link.h"
 #include "publisher.h"
 
+struct bundle;
+struct bundles;
 struct err;
 struct log;
 struct outbox;
 struct sender;
 struct target_list;
 struct window;
+struct window_item;
 
 enum { SESSION_RETURN_ID = 256 };
 
@@ -32,6 +37,8 @@ struct session {
     struct link    link;
     struct window *window; /* owned */
     struct sender *sender; /* owned */
+    struct bundles *bundles; /* owned: those of several messages that are under way */
+    struct bundle *current; /* of these, the one whose next message goes next; NULL: the batch is next */
     uint32_t       number; /* of this life; messages for another one are dropped */
     int64_t        now_us;
     int64_t        heard_us; /* when the broker last sent anything */
@@ -42,7 +49,7 @@ struct session {
 
     const struct pub_message *batch; /* lent by the mailbox: from batch_at on it is to be published */
     size_t                    batch_n, batch_at;
-    struct pub_message       *again; /* owned: from again_at on it is published again, one at a time */
+    struct window_item       *again; /* owned: from again_at on it is published again, one at a time */
     size_t                    again_n, again_at;
 
     struct {             /* a message that comes back: method, header and body are read frame by frame */

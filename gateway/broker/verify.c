@@ -103,6 +103,40 @@ ask_queue(struct look *k, bool passive, struct err *err)
     return answer(k, "declaring a queue", err);
 }
 
+static amqp_table_entry_t
+argument(const char *key, const char *value)
+{
+    return (amqp_table_entry_t){.key = amqp_cstring_bytes(key),
+                                .value = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = amqp_cstring_bytes(value)}};
+}
+
+/* As OpenCTI's platform declares a connector's queue, which it does again with every ping of that connector: only an
+ * x-argument that differs would be refused (406), and name and config are for people. */
+static int
+create_opencti_queue(struct look *k, struct err *err)
+{
+    const char *id = k->target->def->opencti_id;
+    amqp_field_value_t scope = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = amqp_cstring_bytes("not-applicable")};
+    const amqp_field_value_t scopes = {.kind = AMQP_FIELD_KIND_ARRAY, .value.array = {1, &scope}};
+    amqp_table_entry_t config[] = {argument("id", id), argument("type", "EXTERNAL_IMPORT"), argument("scope", "")};
+    const amqp_field_value_t table = {.kind = AMQP_FIELD_KIND_TABLE, .value.table = {3, config}};
+    amqp_table_entry_t all[] = {argument("name", id), argument("config", ""), argument("x-queue-type", "classic")};
+
+    config[2].value = scopes;
+    all[1].value = table;
+    if (begin(k, err) != 0)
+        return -1;
+    amqp_queue_declare(k->l->conn, LINK_VERIFY, amqp_cstring_bytes(k->target->def->queue), 0, 1, 0, 0,
+                       (amqp_table_t){3, all});
+    return answer(k, "declaring a queue of OpenCTI's", err);
+}
+
+static int
+create_queue(struct look *k, struct err *err)
+{
+    return k->target->def->opencti_id != NULL ? create_opencti_queue(k, err) : ask_queue(k, false, err);
+}
+
 static int
 ask_exchange(struct look *k, bool passive, struct err *err)
 {
@@ -159,7 +193,7 @@ judge_exchange(struct look *k, struct err *err)
 static int
 declare_queue(struct look *k, struct err *err)
 {
-    if (ask_queue(k, false, err) != 0)
+    if (create_queue(k, err) != 0)
         return -1;
     if (k->code == 0) {
         k->target->settled_us = k->now + SETTLE_US;

@@ -6,12 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "body.h"
 #include "err.h"
+#include "parts.h"
 
 struct place {
-    struct pub_message message;
-    uint64_t           size;     /* of its body: the body may be gone when the place is cleared */
+    struct window_item item;
     char              *returned; /* owned; NULL: the broker did not give it back */
     bool               open;
 };
@@ -68,12 +67,12 @@ window_room(const struct window *w, uint64_t size)
 }
 
 uint64_t
-window_add(struct window *w, const struct pub_message *message)
+window_add(struct window *w, const struct window_item *item)
 {
     assert(w->next - w->first <= w->mask);
-    *at(w, w->next) = (struct place){.message = *message, .size = message->body->size, .open = true};
+    *at(w, w->next) = (struct place){.item = *item, .open = true};
     w->count++;
-    w->bytes += message->body->size;
+    w->bytes += item->size;
     return w->next++;
 }
 
@@ -84,9 +83,9 @@ settle(struct window *w, struct place *place, window_fn *each, void *ctx)
         return;
     place->open = false;
     w->count--;
-    w->bytes -= place->size;
+    w->bytes -= place->item.size;
     if (each != NULL)
-        each(ctx, &place->message, &place->returned);
+        each(ctx, &place->item, &place->returned);
     free(place->returned);
     place->returned = NULL;
 }
@@ -116,7 +115,7 @@ window_return(struct window *w, const char *id, size_t len, char **text)
         struct place *place = at(w, tag);
         if (!place->open || place->returned != NULL)
             continue;
-        if (window_id(&place->message, own) != len || memcmp(own, id, len) != 0)
+        if (window_id(&place->item, own) != len || memcmp(own, id, len) != 0)
             continue;
         place->returned = *text;
         *text = NULL;
@@ -161,8 +160,9 @@ put_number(char *to, uint64_t n)
 }
 
 size_t
-window_id(const struct pub_message *message, char buf[WINDOW_ID_MAX])
+window_id(const struct window_item *item, char buf[WINDOW_ID_MAX])
 {
+    const struct pub_message *message = &item->message;
     const size_t len = strnlen(message->connector, 64);
     char *to = buf + len;
 
@@ -171,6 +171,10 @@ window_id(const struct pub_message *message, char buf[WINDOW_ID_MAX])
     to = put_number(to, message->epoch);
     *to++ = '/';
     to = put_number(to, message->seq);
+    if (message->parts != NULL && message->parts->n > 1) {
+        *to++ = '/';
+        to = put_number(to, (uint64_t)item->part + 1);
+    }
     *to = '\0';
     return (size_t)(to - buf);
 }

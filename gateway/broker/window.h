@@ -14,14 +14,23 @@
 
 #include "publisher.h"
 
+struct bundle;
 struct err;
 struct window;
 
-enum { WINDOW_ID_MAX = 64 + 1 + 20 + 1 + 20 + 1 }; /* "<connector>/<epoch>/<seq>" with its NUL */
+enum { WINDOW_ID_MAX = 64 + 1 + 20 + 1 + 20 + 1 + 10 + 1 }; /* "<connector>/<epoch>/<seq>/<part>" with its NUL */
 
-/* What became of a message; lent for the call.  returned is text that the callee may take (set it to NULL), or
- * NULL: it was not returned. */
-typedef void window_fn(void *ctx, const struct pub_message *message, char **returned);
+/* One message that is published: what was posted, or one part of it. */
+struct window_item {
+    struct pub_message message; /* what it points to is borrowed */
+    struct bundle     *bundle;  /* where the parts of message are counted; NULL: it has none.  Not looked at here */
+    uint64_t           size;    /* bytes of its body */
+    uint32_t           part;    /* of message.parts, from 0; 0 where there are none */
+};
+
+/* What became of one; lent for the call.  returned is text that the callee may take (set it to NULL), or NULL: it was
+ * not returned. */
+typedef void window_fn(void *ctx, const struct window_item *item, char **returned);
 
 /* Returns a new window, or NULL with *err filled. */
 struct window *window_new(uint32_t most, uint64_t most_bytes, struct err *err);
@@ -30,7 +39,7 @@ struct window *window_new(uint32_t most, uint64_t most_bytes, struct err *err);
 bool window_room(const struct window *w, uint64_t size);
 
 /* Note one that is about to be published (copied; what it points to is borrowed).  Returns its delivery tag. */
-uint64_t window_add(struct window *w, const struct pub_message *message);
+uint64_t window_add(struct window *w, const struct window_item *item);
 
 /* The broker has answered for tag, or for all up to it (tag 0: all).  Calls each for those that were still open,
  * oldest first: a range may hold tags that were settled before.  -1: such a tag was never given out. */
@@ -46,8 +55,8 @@ void window_clear(struct window *w, window_fn *each, void *ctx);
 size_t window_count(const struct window *w); /* open messages */
 uint64_t window_bytes(const struct window *w); /* their body bytes */
 
-/* Write the message_id into buf; returns its length. */
-size_t window_id(const struct pub_message *message, char buf[WINDOW_ID_MAX]);
+/* Write the message_id into buf; returns its length.  The part is in it where there are several. */
+size_t window_id(const struct window_item *item, char buf[WINDOW_ID_MAX]);
 
 /* window_free(NULL) does nothing. */
 void window_free(struct window *w);

@@ -211,8 +211,12 @@ core_step(struct core *k, const struct core_event *e, int64_t now_us, const stru
     case CORE_RETRY:
         posting_retry(k, e->u.result.slot);
         break;
+    case CORE_FORMED:
+        forming_done(k, e);
+        break;
     case CORE_REFUSED:
-        posting_refused(k, e->u.result.slot, e->u.result.reason, e->u.result.text);
+        if (!forming_refused(k, e))
+            posting_refused(k, e->u.result.slot, e->u.result.reason, e->u.result.text);
         break;
     case CORE_ROW:
         run_load(k, &e->u.row);

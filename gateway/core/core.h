@@ -44,6 +44,7 @@ struct core_connector {
     uint32_t target;
     uint32_t publisher;
     bool     ordered; /* one bundle at a time at the broker, so that order holds after a nack too */
+    enum wire_format format; /* how its bundles become messages, where they do not say it themselves */
 };
 
 /* A schedule as the state keeps it, so that it survives us: what to pick up again. */
@@ -78,13 +79,14 @@ enum core_event_kind {
     CORE_MARK,      /* mark: what the state knows of a connector; before its first hello */
     CORE_MESSAGE,   /* conn, msg, body_len, from a connector: hello ready bundle done ping bye */
     CORE_GONE,      /* conn: the door has lost it */
+    CORE_FORMED,    /* formed: a bundle is messages now; or CORE_REFUSED, where it can be none */
     CORE_UP,        /* publisher, session */
     CORE_DOWN,      /* publisher */
     CORE_BLOCKED,   /* publisher */
     CORE_UNBLOCKED, /* publisher */
     CORE_CONFIRMED, /* slot: RabbitMQ has it */
     CORE_RETRY,     /* slot: RabbitMQ did not take it (nack) */
-    CORE_REFUSED,   /* slot, reason, text: it can never be forwarded as things stand */
+    CORE_REFUSED,   /* slot, reason, text: it can never be forwarded as things stand, or be formed */
     CORE_ROW,       /* row: a schedule that the state kept; at start, after the first CORE_CONFIGURE and CORE_WALL */
     CORE_WALL,      /* wall_us: what the wall clock says now; only stamps and the first due times follow from it */
     CORE_HOLD,      /* hold: reasons that others found (bits of wire_hold), for one connector or for all */
@@ -141,6 +143,12 @@ struct core_event {
             uint32_t publisher, session;
         } broker;
         struct {
+            uint32_t    slot;
+            uint32_t    messages; /* at least 1 */
+            uint64_t    bytes;    /* of all of them, as they will count in the queue */
+            const char *left_out; /* what of it is too large to go, for people; NULL: nothing.  Lent for the step */
+        } formed;
+        struct {
             uint32_t         slot;
             enum wire_reason reason;
             const char      *text; /* lent for the step; may be NULL */
@@ -154,6 +162,8 @@ enum core_effect_kind {
     CORE_FORGET,     /* forget: its number is of no more use, and why */
     CORE_KEEP,       /* slot, size: put the chunk of the message of this step behind what the slot holds;
                         the first chunk of a bundle opens the slot */
+    CORE_FORM,       /* slot, format: make messages of the body, which is whole; answered with CORE_FORMED or
+                        CORE_REFUSED, and not freed before */
     CORE_FREE,       /* slot: its body is of no more use */
     CORE_PUBLISH,    /* slot, publish: hand the body to a publisher */
     CORE_STORE_MARK, /* mark */
@@ -184,6 +194,12 @@ struct core_effect {
         } keep;
         uint32_t slot;
         struct {
+            uint32_t         slot, target;
+            enum wire_format format;
+            const char      *connector; /* lent until the core is freed */
+            uint64_t         seq;
+        } form;
+        struct {
             uint32_t    slot, publisher, session, target;
             const char *connector; /* lent until the core is freed */
             uint64_t    epoch, seq;
@@ -210,7 +226,7 @@ struct core_effect {
         } fail;
         struct {
             const char    *id;      /* lent until the core is freed; NULL: of the whole gateway */
-            const char    *what;    /* a constant: "permit" "hold" "skipped" "done" "failed" "lost" "adopted" "paused" ... */
+            const char    *what;    /* a constant: "permit" "hold" "skipped" "done" "failed" "lost" "adopted" ... */
             uint32_t       reasons; /* of a hold, or why a period is skipped */
             int64_t        due_us;  /* wall clock: since when its time has come, by its schedule; 0: none decides */
             const uint8_t *run;     /* WIRE_RUN_LEN bytes; NULL: none */
@@ -270,6 +286,7 @@ const char *core_connector_of(const struct core *core, uint64_t conn);
 struct core_figures {
     uint64_t connectors, connected, wanting;
     uint64_t received, confirmed, nacked;    /* bundles */
+    uint64_t messages, message_bytes;        /* that the confirmed ones became */
     uint64_t repeated;                       /* resends of what was known, answered again */
     uint64_t retried;                        /* bundles published again after a nack or a lost connection */
     uint64_t orphaned;                       /* published for a program that was replaced meanwhile */

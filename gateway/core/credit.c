@@ -5,7 +5,9 @@
  * yet keeps its place at the head until it does, so the large are not starved by the small.
  *
  * Credit that is out but less than the next bundle needs cannot be used before more is given: it counts as
- * nothing until then.  (Else the rests of many connectors could fill the memory, and nobody could go on.)
+ * nothing until then.  (Else the rests of many connectors could fill the memory, and nobody could go on.)  Who said
+ * that its next bundle is larger, and then sends a smaller one, would use what others were given meanwhile: such credit
+ * is frozen until there is room for it, and a bundle on frozen credit is not admitted.
  *
  * Credit is never taken back, so what may never be used is bounded: one who pushed and has nothing more to say
  * keeps a little (STANDING), or each bundle of a slow, steady connector would cost a round trip before it; and for
@@ -37,7 +39,7 @@ outstanding(const struct connector *c)
 static uint64_t
 head_cost(const struct core *k, const struct connector *c)
 {
-    return c->want == 0 ? 0 : wire_cost(min64(c->head, k->cfg.max_bundle));
+    return c->want == 0 ? 0 : wire_cost(min64(c->head, k->cfg.max_bundle + WIRE_OPTIONS_MAX));
 }
 
 /* What it will use for sure: the bytes that wait, and at least the first bundle. */
@@ -62,17 +64,33 @@ likely(const struct core *k, const struct connector *c)
     return most > sure(k, c) ? most : sure(k, c);
 }
 
-/* Keep the sums right after any change of c. */
+/* Credit that counts as nothing: it may have been given to others. */
+static bool
+frozen(const struct connector *c)
+{
+    return c->usable == 0 && outstanding(c) > 0;
+}
+
+/* Keep the sums right after any change of c; granted: what is out is within the room that there is. */
 static void
-account(struct core *k, struct connector *c)
+account(struct core *k, struct connector *c, bool granted)
 {
     const uint64_t out = outstanding(c), want = sure(k, c), idle = out > want ? out - want : 0;
-    const uint64_t usable = out < head_cost(k, c) ? 0 : out;
+    const bool room = granted || !c->frozen || k->held + k->credit_out + out <= k->cfg.memory_limit;
+    const uint64_t usable = out < head_cost(k, c) || !room ? 0 : out;
 
     k->idle = k->idle - c->idle + idle;
     k->credit_out = k->credit_out - c->usable + usable;
     c->idle = idle;
     c->usable = usable;
+    c->frozen = frozen(c);
+}
+
+bool
+credit_frozen(struct core *k, struct connector *c)
+{
+    account(k, c, false); /* there may be room by now */
+    return c->frozen;
 }
 
 static uint64_t
@@ -118,7 +136,7 @@ consider(struct core *k, struct connector *c)
     if (c->conn == 0 || c->hungry)
         return;
     t = target(k, c);
-    if (outstanding(c) >= t || (outstanding(c) > t / 2 && outstanding(c) >= head_cost(k, c)))
+    if (!c->frozen && (outstanding(c) >= t || (outstanding(c) > t / 2 && outstanding(c) >= head_cost(k, c))))
         return;
     if (credit_hold(k, c) != 0) {
         list_push(k, &k->dirty, c->number); /* to be told of the hold */
@@ -139,7 +157,7 @@ credit_reset(struct core *k, struct connector *c)
 {
     c->limit = c->used = 0;
     c->hold_told = 0;
-    account(k, c);
+    account(k, c, false);
 }
 
 void
@@ -151,7 +169,7 @@ credit_want(struct core *k, struct connector *c, uint64_t want, uint64_t head)
         k->wanting--;
     c->want = want;
     c->head = want == 0 ? 0 : head;
-    account(k, c);
+    account(k, c, false);
     consider(k, c);
 }
 
@@ -161,8 +179,9 @@ credit_use(struct core *k, struct connector *c, uint64_t cost)
     if (cost > outstanding(c))
         return false;
     c->used += cost;
+    c->head = 0; /* it was this one; which is next is told with it */
     c->moved_us = k->now_us;
-    account(k, c);
+    account(k, c, false);
     return true;
 }
 
@@ -175,14 +194,15 @@ give(struct core *k, struct connector *c)
     const uint64_t t = target(k, c), out = outstanding(c);
     uint64_t grant;
 
+    if (room < head_cost(k, c) || (c->frozen && room < out))
+        return t <= out && !c->frozen;
+    account(k, c, true);
     if (t <= out)
         return true;
-    if (room < head_cost(k, c))
-        return false;
     grant = min64(t, room) > out ? min64(t, room) - out : 0;
     c->limit += grant;
     c->moved_us = k->now_us;
-    account(k, c);
+    account(k, c, true);
     if (grant > 0) {
         c->credit_dirty = true;
         list_push(k, &k->dirty, c->number);

@@ -83,9 +83,31 @@ static void
 complete(struct core *k, struct connector *c, struct bundle *b)
 {
     c->receiving = false;
-    b->state = B_WAITING;
     k->fig.received++;
-    posting_pump(k, c);
+    forming_begin(k, c, b);
+}
+
+/* Why a bundle can never be taken: its verdict comes at once.  NULL: nothing is wrong with it. */
+static const char *
+impossible(const struct core *k, const struct connector *c, const struct wire_msg *m, enum wire_reason *ret)
+{
+    const enum wire_format format = WIRE_HAS(m, WIRE_F_FORMAT) ? m->format : c->cfg.format;
+
+    *ret = m->size == 0 ? WIRE_R_EMPTY : m->size > k->cfg.max_bundle ? WIRE_R_TOO_LARGE : WIRE_R_FORMAT;
+    if (m->size == 0)
+        return "a bundle has at least one byte";
+    if (m->size > k->cfg.max_bundle)
+        return "larger than max_bundle of the gateway";
+    if (format == WIRE_FMT_RAW && WIRE_HAS(m, WIRE_F_OPTIONS))
+        return "options are for a format, and this bundle is forwarded as it is (raw)";
+    return NULL;
+}
+
+/* What it takes of the credit and of the memory: its options are kept beside it, and can be more than it is. */
+static uint64_t
+cost_of(const struct wire_msg *m)
+{
+    return wire_cost(m->size + m->options.len);
 }
 
 /* The first chunk: the whole bundle is admitted here, or not at all. */
@@ -93,7 +115,9 @@ static void
 begin(struct core *k, struct connector *c, const struct wire_msg *m, uint64_t len)
 {
     struct bundle b = {.size = m->size, .slot = NONE, .state = B_RECEIVING};
-    const uint64_t cost = wire_cost(m->size);
+    const uint64_t cost = cost_of(m);
+    enum wire_reason reason;
+    const char *why = impossible(k, c, m, &reason);
     struct bundle *at;
 
     if (!ring_grow(c)) {
@@ -101,15 +125,14 @@ begin(struct core *k, struct connector *c, const struct wire_msg *m, uint64_t le
         return;
     }
     at = custody_at(c, c->expect);
-    if ((m->size == 0 || m->size > k->cfg.max_bundle) && c->nacks >= CORE_NACKS_MAX) {
+    if (why != NULL && c->nacks >= CORE_NACKS_MAX) {
         beyond_credit(k, c); /* who does not look at the answers to its mistakes is not kept */
         return;
     }
-    if (m->size == 0 || m->size > k->cfg.max_bundle) {
+    if (why != NULL) {
         *at = b;
         c->expect++;
-        verdict_refuse(k, c, at, m->size == 0 ? WIRE_R_EMPTY : WIRE_R_TOO_LARGE,
-                       m->size == 0 ? "a bundle has at least one byte" : "larger than max_bundle of the gateway");
+        verdict_refuse(k, c, at, reason, why);
         verdict_settle(k, c);
         return;
     }
@@ -122,6 +145,7 @@ begin(struct core *k, struct connector *c, const struct wire_msg *m, uint64_t le
     k->slots[b.slot].connector = c->number;
     k->slots[b.slot].seq = c->expect;
     k->slots[b.slot].cost = cost;
+    k->slots[b.slot].format = (uint8_t)(WIRE_HAS(m, WIRE_F_FORMAT) ? m->format : c->cfg.format);
     k->held += cost;
     c->held += cost;
     *at = b;
@@ -149,11 +173,11 @@ go_on(struct core *k, struct connector *c, struct bundle *b, const struct wire_m
 
 /* What can never be taken is answered, not punished: it uses up what credit there is. */
 static bool
-charge(struct core *k, struct connector *c, uint64_t size)
+charge(struct core *k, struct connector *c, const struct wire_msg *m)
 {
-    const uint64_t out = c->limit - c->used, cost = wire_cost(size);
+    const uint64_t out = c->limit - c->used, cost = cost_of(m);
 
-    return credit_use(k, c, size > k->cfg.max_bundle && cost > out ? out : cost);
+    return credit_use(k, c, m->size > k->cfg.max_bundle && cost > out ? out : cost);
 }
 
 void
@@ -177,8 +201,8 @@ custody_bundle(struct core *k, struct connector *c, const struct wire_msg *m, ui
         }
     } else if (c->receiving && m->seq == known && m->off > 0) {
         go_on(k, c, custody_at(c, known), m, len);
-    } else if (!c->receiving && m->seq == c->expect && m->off == 0) {
-        if (!charge(k, c, m->size)) {
+    } else if (!c->receiving && m->seq == c->expect && m->off == 0 && !credit_frozen(k, c)) {
+        if (!charge(k, c, m)) {
             beyond_credit(k, c);
             return;
         }
@@ -212,10 +236,9 @@ custody_reset(struct core *k, struct connector *c, uint64_t next)
             k->held -= b->cost;
         if (b->state == B_WAITING)
             slots_give(k, b->slot); /* its program is gone, and was not answered: nobody waits for it */
-        if (b->state == B_POSTED) {
+        if (b->state == B_FORMING || b->state == B_POSTED)
             k->slots[b->slot].connector = NONE;
-            k->fig.orphaned++;
-        }
+        k->fig.orphaned += b->state == B_POSTED;
     }
     c->first = c->expect = c->next_post = next;
     c->seen = next - 1;

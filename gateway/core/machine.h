@@ -12,6 +12,7 @@
 
 enum bundle_state {
     B_RECEIVING, /* the newest record only: chunks are still to come */
+    B_FORMING,   /* whole; a format makes messages of it */
     B_WAITING,   /* whole, not at a publisher */
     B_POSTED,    /* at a publisher */
     B_ACKED,     /* confirmed by RabbitMQ, but something before it is not settled */
@@ -21,10 +22,11 @@ enum bundle_state {
 struct bundle {
     uint64_t size;
     uint64_t cost;  /* what it holds of memory_limit now */
-    char    *text;  /* of B_NACKED: owned; may be NULL */
+    char    *text;  /* of B_NACKED, or of what is left out: owned; may be NULL */
     uint32_t slot;  /* NONE once the body is gone */
     uint8_t  state; /* enum bundle_state */
     uint8_t  reason;
+    bool     partial; /* some of it is too large and left out: it ends as a nack, whatever becomes of the rest */
 };
 
 /* A connector's schedule, and its run. */
@@ -117,6 +119,7 @@ struct connector {
     uint64_t idle;       /* credit out that it may never use: its part of core.idle */
     uint64_t held;       /* what its bundles cost that are here: slots, and nacks it has not seen */
     uint64_t usable;     /* credit out that it can use now: its part of core.credit_out */
+    bool     frozen;     /* none of it, though there is some: others may have been given it */
     int64_t  hungry_us;  /* since when it waits for credit */
     int64_t  moved_us;   /* when credit was last given to it, or a bundle of it came */
     uint32_t hold_told;  /* bits of wire_hold */
@@ -133,7 +136,11 @@ struct slot {
     uint32_t connector; /* NONE: an orphan, whose program was replaced while its bundle was at a publisher */
     uint32_t next_free; /* of a free slot; NONE ends the list */
     bool     used;
+    bool     forming;   /* the shell makes messages of it: not to be freed before it has answered */
     uint8_t  publisher;
+    uint8_t  format;    /* enum wire_format */
+    uint32_t messages;  /* that it is published as */
+    uint64_t bytes;     /* of these */
     uint64_t seq;
     uint64_t cost;
 };
@@ -224,6 +231,11 @@ void custody_reset(struct core *k, struct connector *c, uint64_t next); /* a new
 void custody_trim(struct connector *c);                                 /* a large ring that is empty is given back */
 void custody_free(struct connector *c);
 
+/* forming.c: bundles that become messages first */
+void forming_begin(struct core *k, struct connector *c, struct bundle *b); /* it is whole */
+void forming_done(struct core *k, const struct core_event *e);
+bool forming_refused(struct core *k, const struct core_event *e); /* false: it is not being formed */
+
 /* posting.c: bundles at the publishers */
 void posting_pump(struct core *k, struct connector *c); /* hand over what may be handed over */
 void posting_confirmed(struct core *k, uint32_t slot);
@@ -294,6 +306,7 @@ const char *check_schedule(const struct core *k);
 /* credit.c: who may push how much */
 void credit_reset(struct core *k, struct connector *c);
 void credit_want(struct core *k, struct connector *c, uint64_t want, uint64_t head);
+bool credit_frozen(struct core *k, struct connector *c); /* it must say hello again before it sends */
 bool credit_use(struct core *k, struct connector *c, uint64_t cost); /* false: beyond the credit */
 void credit_freed(struct core *k, struct connector *c); /* less of its bundles is here than before */
 void credit_serve(struct core *k);

@@ -36,7 +36,7 @@ posting_pump(struct core *k, struct connector *c)
     for (; c->next_post < c->expect; c->next_post++) {
         struct bundle *b = custody_at(c, c->next_post);
 
-        if (b->state == B_RECEIVING || (b->state == B_WAITING && c->cfg.ordered && c->posted > 0))
+        if (b->state <= B_FORMING || (b->state == B_WAITING && c->cfg.ordered && c->posted > 0))
             return;
         if (b->state == B_WAITING)
             post(k, c, b, c->next_post);
@@ -67,10 +67,16 @@ posting_confirmed(struct core *k, uint32_t s)
     k->fig.confirmed++;
     if (b == NULL)
         return;
-    b->state = B_ACKED;
-    b->slot = NONE;
-    slots_give(k, s);
+    k->fig.messages += k->slots[s].messages;
+    k->fig.message_bytes += k->slots[s].bytes;
     c->tries = 0;
+    if (b->partial) {
+        verdict_refuse(k, c, b, WIRE_R_TOO_LARGE, b->text);
+    } else {
+        b->state = B_ACKED;
+        b->slot = NONE;
+        slots_give(k, s);
+    }
     verdict_settle(k, c);
     posting_pump(k, c);
     credit_freed(k, c);
@@ -141,7 +147,7 @@ posting_down(struct core *k, uint32_t publisher)
         struct connector *c;
         struct bundle *b;
 
-        if (!k->slots[s].used || k->slots[s].publisher != publisher)
+        if (!k->slots[s].used || k->slots[s].forming || k->slots[s].publisher != publisher)
             continue;
         if (k->slots[s].connector == NONE) {
             slots_give(k, s);

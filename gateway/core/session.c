@@ -350,6 +350,7 @@ reconfigure(struct connector *c, const struct core_connector *cfg)
     c->cfg.target = cfg->target;
     c->cfg.publisher = cfg->publisher;
     c->cfg.ordered = cfg->ordered;
+    c->cfg.format = cfg->format;
     c->configured = true;
 }
 

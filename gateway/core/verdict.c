@@ -37,12 +37,15 @@ verdict_settle(struct core *k, struct connector *c)
 void
 verdict_refuse(struct core *k, struct connector *c, struct bundle *b, enum wire_reason reason, const char *text)
 {
+    char *kept = text == NULL ? NULL : strndup(text, WIRE_TEXT_MAX); /* it may be b's own */
+
     if (b->slot != NONE)
         slots_give(k, b->slot);
     b->slot = NONE;
     b->state = B_NACKED;
     b->reason = (uint8_t)reason;
-    b->text = text == NULL ? NULL : strndup(text, WIRE_TEXT_MAX);
+    free(b->text);
+    b->text = kept;
     b->cost = WIRE_COST_MIN;
     k->held += b->cost;
     c->held += b->cost;

@@ -2,10 +2,12 @@
  *
  * A format knows no broker: it says how many messages of which sizes, and then gives them one by one (parts.h).
  * "raw" needs none of this: its one message is the body as it is.
- * No I/O, no clock, no state of its own.  Any thread; one that may take its time, since a large bundle takes seconds. */
+ * No I/O, no clock, no state of its own; randomness only for keys of hashes, on which nothing that comes out depends.
+ * Any thread; one that may take its time, since a large bundle takes seconds. */
 #ifndef FORMAT_H
 #define FORMAT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,6 +26,7 @@ struct format_ask {
     const char *applicant_id; /* of the target, for bundles that name none; "" for none */
     uint64_t    max_message;  /* what the broker takes in one message, bytes */
     bool        skip_large;   /* leave out messages above that; else they refuse the bundle */
+    const atomic_bool *stop;  /* true: give up, as without memory; may become so meanwhile.  NULL: it never does */
 };
 
 /* Why a bundle is refused. */

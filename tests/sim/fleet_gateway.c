@@ -234,6 +234,7 @@ on_effect(void *ctx, const struct core_effect *e)
         break;
     case CORE_CUT:
     case CORE_KEEP:
+    case CORE_FORM:
     case CORE_FREE:
     case CORE_PUBLISH:
         fleet_breaks(w, NULL, "an effect on bundles, or a cut, where there are no bundles");

@@ -5,7 +5,8 @@
  *  - what is in the broker is whole, and was pushed (nothing is invented);
  *  - a bundle is in the broker twice only where a broker connection or the gateway died between (seen before);
  *  - order per connector, always where `ordered`, else unless the broker nacked;
- *  - a nack is for a bundle that the broker would not route, and for no other;
+ *  - a nack is for a bundle that the broker would not route, or a format would not take or not whole, and for no other;
+ *  - what a format looks into is not freed meanwhile, nor published before;
  *  - what is admitted stays within the memory limit, and no honest connector is ever beyond its credit;
  *  - in the end everything that a living connector accepted is answered.
  * In some worlds a liar takes part, who keeps to no rule: the promises to the others hold all the same. */
@@ -35,7 +36,7 @@ enum {
 
 enum kind {
     EV_TO_GATEWAY, EV_TO_CLIENT, EV_TURN, EV_TICK, EV_PUSH, EV_STORE, EV_RESULT, EV_PUB_UP, EV_UNBLOCK, EV_SAVE,
-    EV_FAULT, EV_START_CLIENT, EV_GONE, EV_LIAR
+    EV_FAULT, EV_START_CLIENT, EV_GONE, EV_LIAR, EV_FORMED
 };
 
 /* A bundle as its author knows it. */
@@ -45,6 +46,8 @@ struct item {
     uint32_t id;           /* of its connector */
     uint64_t epoch;
     bool     unroutable;
+    bool     formless;     /* its format refuses it, if it is looked into */
+    bool     partial;      /* its format leaves a part out, likewise */
     uint32_t stored;       /* how often it is in the broker */
     uint64_t stored_under; /* the count of losses when it was stored last */
 };
@@ -72,6 +75,7 @@ struct client {
 
 struct id {
     bool     ordered;
+    bool     formed; /* by a format, before its bundles are published */
     uint64_t newest_epoch;
     uint64_t order_epoch, order_seq; /* of the newest stored for the first time */
     bool     nacked;                 /* the broker nacked: order may be broken, unless ordered */
@@ -93,6 +97,7 @@ struct pub {
 struct body {
     struct item *item;
     uint64_t have;
+    bool     forming;
 };
 
 struct world {
@@ -119,6 +124,7 @@ struct world {
     uint32_t n_pubs;
     uint64_t conns[LINKS_MAX]; /* by link: the gateway's number for it; 0: none */
     uint64_t next_link, next_conn, losses, results_stale;
+    uint64_t lives; /* of the gateway: what was asked for in an earlier one is not answered */
     struct item *items;
     struct {
         bool     is;
@@ -265,10 +271,14 @@ pump(struct world *w, uint32_t n)
             w->fig.acked++;
             if (i->stored == 0)
                 breaks(w, "a bundle was acked that is not in the broker");
+            if (w->ids[i->id].formed && (i->formless || i->partial))
+                breaks(w, "a bundle was acked that is not in the broker whole");
         } else {
             w->fig.nacked++;
-            if (!i->unroutable)
+            if (!i->unroutable && !(w->ids[i->id].formed && (i->formless || i->partial)))
                 breaks(w, "a bundle was refused that the broker would have taken");
+            if (!i->unroutable && !i->formless && i->partial && i->stored == 0)
+                breaks(w, "a bundle was refused for a part, and the rest is not in the broker");
         }
         free(b->text);
         b->text = NULL;
@@ -328,7 +338,7 @@ keep(struct world *w, const struct core_effect *e)
     if (e->u.keep.first) {
         if (b->item != NULL)
             breaks(w, "a slot was opened that is in use");
-        *b = (struct body){w->incoming->item, 0};
+        *b = (struct body){.item = w->incoming->item};
     }
     if (b->item != w->incoming->item || b->have != w->incoming->off || b->item->b.size != e->u.keep.size)
         breaks(w, "chunks of different bundles were put together, or in a wrong order");
@@ -338,11 +348,25 @@ keep(struct world *w, const struct core_effect *e)
         breaks(w, "bodies are beyond the memory limit");
 }
 
+/* A format takes its time, and now and then finds that it cannot. */
+static void
+form(struct world *w, const struct core_effect *e)
+{
+    struct body *b = &w->bodies[e->u.form.slot];
+
+    if (b->item == NULL || b->have != b->item->b.size || b->forming)
+        breaks(w, "half a bundle was to be formed, or one twice");
+    b->forming = true;
+    at(w, w->now + 10 + (int64_t)below(w, chance(w, 0.05) ? 3000000 : 2000), EV_FORMED, e->u.form.slot, w->lives, NULL);
+}
+
 static void
 release(struct world *w, uint32_t slot)
 {
+    if (w->bodies[slot].forming)
+        breaks(w, "a body was freed while a format looks into it");
     w->body_bytes -= w->bodies[slot].have;
-    w->bodies[slot] = (struct body){NULL, 0};
+    w->bodies[slot] = (struct body){.item = NULL};
 }
 
 static void
@@ -351,8 +375,8 @@ publish(struct world *w, const struct core_effect *e)
     struct pub *p = &w->pubs[e->u.publish.publisher];
     const struct body *b = &w->bodies[e->u.publish.slot];
 
-    if (b->item == NULL || b->have != b->item->b.size)
-        breaks(w, "half a bundle was published");
+    if (b->item == NULL || b->have != b->item->b.size || b->forming)
+        breaks(w, "half a bundle was published, or one that is not formed yet");
     else if (b->item->id == w->n_ids)
         ; /* the liar's: it calls its bundles what it likes */
     else if (b->item->epoch != e->u.publish.epoch || b->item->b.seq != e->u.publish.seq)
@@ -388,6 +412,9 @@ on_effect(void *ctx, const struct core_effect *e)
         break;
     case CORE_KEEP:
         keep(w, e);
+        break;
+    case CORE_FORM:
+        form(w, e);
         break;
     case CORE_FREE:
         release(w, e->u.slot);
@@ -445,6 +472,7 @@ start_gateway(struct world *w)
         snprintf(list[i].id, sizeof(list[i].id), "c%u", i);
         list[i].publisher = i % w->n_pubs;
         list[i].ordered = w->ids[i].ordered;
+        list[i].format = w->ids[i].formed ? WIRE_FMT_OPENCTI : WIRE_FMT_RAW;
     }
     snprintf(list[w->n_ids].id, sizeof(list[w->n_ids].id), "liar");
     e.u.configure.list = list;
@@ -463,6 +491,29 @@ start_gateway(struct world *w)
 }
 
 /* --- the broker --- */
+
+static void
+formed(struct world *w, uint32_t slot, uint64_t life)
+{
+    struct body *b = &w->bodies[slot];
+    struct core_event e = {.kind = CORE_FORMED};
+
+    if (life != w->lives)
+        return;
+    b->forming = false;
+    if (b->item->formless) {
+        e.kind = CORE_REFUSED;
+        e.u.result.slot = slot;
+        e.u.result.reason = WIRE_R_FORMAT;
+        e.u.result.text = "not what this format takes";
+    } else {
+        e.u.formed.slot = slot;
+        e.u.formed.messages = 3;
+        e.u.formed.bytes = 2 * b->item->b.size;
+        e.u.formed.left_out = b->item->partial ? "one of 4 objects is too large" : NULL;
+    }
+    step(w, &e);
+}
 
 static void
 store(struct world *w, struct item *i)
@@ -672,6 +723,8 @@ push(struct world *w, uint32_t n)
         i->id = c->id;
         i->epoch = c->epoch;
         i->unroutable = chance(w, 0.02);
+        i->formless = chance(w, 0.02);
+        i->partial = chance(w, 0.02);
         i->next = w->items;
         w->items = i;
         w->fig.pushed++;
@@ -767,6 +820,10 @@ lie(struct world *w)
         m.seq = w->liar.seq + (chance(w, 0.05) ? 1 : 0);
         m.size = w->liar.item->b.size;
         m.off = w->liar.off;
+        m.format = chance(w, 0.5) ? WIRE_FMT_OPENCTI : WIRE_FMT_RAW;
+        m.options = (struct wire_text){"{}", 2};
+        m.has |= chance(w, 0.3) ? 1ULL << WIRE_F_FORMAT : 0;
+        m.has |= chance(w, 0.3) ? 1ULL << WIRE_F_OPTIONS : 0;
     }
     p = pack(w, &m);
     p->client = CLIENTS_MAX;
@@ -813,6 +870,7 @@ crash_gateway(struct world *w)
     memset(w->bodies, 0, sizeof(w->bodies));
     memset(w->conns, 0, sizeof(w->conns));
     w->body_bytes = 0;
+    w->lives++;
     for (uint32_t i = 0; i < w->n_clients; i++)
         if (w->clients[i].alive)
             cut(w, &w->clients[i], true);
@@ -921,6 +979,9 @@ happen(struct world *w, const struct heap_item *h)
     case EV_LIAR:
         lie(w);
         break;
+    case EV_FORMED:
+        formed(w, (uint32_t)h->a, h->b);
+        break;
     case EV_GONE:
         e.kind = CORE_GONE;
         e.u.conn = h->a;
@@ -1013,8 +1074,10 @@ setup(struct world *w, uint64_t seed)
     w->nack_rate = chance(w, 0.3) ? 0.05 : 0;
     w->drop_rate = chance(w, 0.3) ? 0.02 : 0;
     w->repeat_rate = chance(w, 0.3) ? 0.02 : 0;
-    for (uint32_t i = 0; i < w->n_ids; i++)
+    for (uint32_t i = 0; i < w->n_ids; i++) {
         w->ids[i].ordered = chance(w, 0.3);
+        w->ids[i].formed = chance(w, 0.3);
+    }
     w->liar.is = chance(w, 0.3);
     w->liar.link = new_link(w);
     w->liar.seq = 1;

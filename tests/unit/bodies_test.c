@@ -11,6 +11,7 @@
 
 #include "bodies.h"
 #include "err.h"
+#include "parts.h"
 
 /* The allocation that fails, counted from now; 0: none.  Linked with --wrap: the linker leaves no other way in than
  * file scope. */
@@ -49,7 +50,21 @@ __wrap_realloc(void *at, size_t size)
 }
 /* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
-static const struct wire_text no_type;
+static struct body *
+open_body(struct bodies *b, uint32_t slot, uint64_t size)
+{
+    const struct wire_msg m = {.type = WIRE_BUNDLE, .size = size};
+
+    return bodies_open(b, slot, &m);
+}
+
+static struct body *
+open_whole(struct bodies *b, uint32_t slot, const void *bytes, uint64_t size)
+{
+    const struct wire_msg m = {.type = WIRE_BUNDLE, .size = size};
+
+    return bodies_open_whole(b, slot, &m, bytes);
+}
 
 /* A chunk remembers in its frame whom to tell that it was given back. */
 static void
@@ -111,7 +126,7 @@ a_body_is_the_chunks_that_came_in_their_order(void **state)
 {
     struct world *w = *state;
     struct bodies *b = w->b;
-    struct body *body = bodies_open(b, 3, 10, no_type);
+    struct body *body = open_body(b, 3, 10);
 
     assert_true(add(body, "abcd", 4, &w->released) && add(body, "efgh", 4, &w->released));
     assert_int_equal(body->have, 8);
@@ -130,7 +145,7 @@ closing_a_body_gives_each_chunk_back_once(void **state)
 {
     struct world *w = *state;
     struct bodies *b = w->b;
-    struct body *body = bodies_open(b, 0, 300, no_type);
+    struct body *body = open_body(b, 0, 300);
 
     for (int i = 0; i < 3; i++)
         assert_true(add(body, "x", 1, &w->released));
@@ -146,7 +161,7 @@ a_chunk_that_was_asked_for_and_not_added_is_not_given_back(void **state)
 {
     struct world *w = *state;
     struct bodies *b = w->b;
-    struct body *body = bodies_open(b, 0, 300, no_type);
+    struct body *body = open_body(b, 0, 300);
 
     assert_non_null(bodies_next(body));
     bodies_close(b, 0);
@@ -159,7 +174,7 @@ a_small_body_is_a_copy(void **state)
     struct world *w = *state;
     struct bodies *b = w->b;
     char bytes[] = "hello";
-    const struct body *body = bodies_open_whole(b, 0, bytes, 5, no_type);
+    const struct body *body = open_whole(b, 0, bytes, 5);
 
     memset(bytes, 'x', sizeof(bytes));
     assert_int_equal(body->n, 1);
@@ -179,24 +194,60 @@ the_largest_body_that_is_copied_fits(void **state)
     const struct body *body;
 
     memset(bytes, 'z', sizeof(bytes));
-    body = bodies_open_whole(b, 0, bytes, sizeof(bytes), no_type);
+    body = open_whole(b, 0, bytes, sizeof(bytes));
     assert_memory_equal(body->chunks[0].at, bytes, sizeof(bytes));
 }
 
 static void
-the_content_type_is_a_copy_and_has_a_default(void **state)
+content_type_and_options_are_copies_and_have_defaults(void **state)
 {
     struct world *w = *state;
     struct bodies *b = w->b;
-    char type[] = "application/json; and more";
-    const struct wire_text given = {type, 16};
-    const struct body *chunked = bodies_open(b, 0, 10, given), *whole = bodies_open_whole(b, 1, "1", 1, given);
+    char type[] = "application/json; and more", options[] = "{\"a\":1}, and more";
+    const struct wire_msg m = {.type = WIRE_BUNDLE, .size = 10, .ctype = {type, 16}, .options = {options, 7}};
+    const struct body *bodies[] = {bodies_open(b, 0, &m), bodies_open_whole(b, 1, &m, "0123456789"),
+                                   open_body(b, 2, 10)};
 
     memset(type, 'x', sizeof(type));
-    assert_string_equal(chunked->ctype, "application/json");
-    assert_string_equal(whole->ctype, "application/json");
-    assert_memory_equal(whole->chunks[0].at, "1", 1);
-    assert_string_equal(bodies_open(b, 2, 10, no_type)->ctype, "application/octet-stream");
+    memset(options, 'x', sizeof(options));
+    for (int i = 0; i < 2; i++) {
+        assert_string_equal(bodies[i]->ctype, "application/json");
+        assert_string_equal(bodies[i]->options, "{\"a\":1}");
+        assert_int_equal(bodies[i]->options_len, 7);
+    }
+    assert_memory_equal(bodies[1]->chunks[0].at, "0123456789", 10);
+    assert_string_equal(bodies[2]->ctype, "application/octet-stream");
+    assert_string_equal(bodies[2]->options, "");
+}
+
+/* Messages in a body's place; how often they were freed is behind them. */
+struct some_parts {
+    struct parts parts;
+    int         *freed;
+};
+
+static void
+free_some(struct parts *p)
+{
+    ++*((struct some_parts *)(void *)p)->freed;
+}
+
+static void
+what_a_format_made_of_a_body_takes_its_place_and_goes_with_it(void **state)
+{
+    static const struct parts_kind kind = {.free = free_some};
+    struct world *w = *state;
+    int freed = 0;
+    struct some_parts some = {{.kind = &kind, .n = 3}, &freed};
+    struct body *body = open_body(w->b, 4, 4);
+
+    assert_true(add(body, "abcd", 4, &w->released));
+    bodies_formed(body, &some.parts);
+    assert_int_equal(w->released, 1);
+    assert_ptr_equal(bodies_at(w->b, 4)->parts, &some.parts);
+    bodies_close(w->b, 4);
+    assert_int_equal(freed, 1);
+    assert_int_equal(w->released, 1);
 }
 
 static void
@@ -204,10 +255,10 @@ slots_may_be_far_apart(void **state)
 {
     struct world *w = *state;
     struct bodies *b = w->b;
-    struct body *near = bodies_open(b, 0, 10, no_type), *far;
+    struct body *near = open_body(b, 0, 10), *far;
 
     assert_null(bodies_at(b, 100000));
-    far = bodies_open(b, 100000, 10, no_type);
+    far = open_body(b, 100000, 10);
     assert_non_null(far);
     assert_ptr_equal(bodies_at(b, 0), near);
     assert_ptr_equal(bodies_at(b, 100000), far);
@@ -222,9 +273,9 @@ a_slot_that_was_closed_is_opened_anew(void **state)
     struct world *w = *state;
     struct bodies *b = w->b;
 
-    assert_true(add(bodies_open(b, 0, 4, no_type), "abcd", 4, &w->released));
+    assert_true(add(open_body(b, 0, 4), "abcd", 4, &w->released));
     bodies_close(b, 0);
-    assert_int_equal(bodies_open(b, 0, 9, no_type)->have, 0);
+    assert_int_equal(open_body(b, 0, 9)->have, 0);
     assert_int_equal(bodies_at(b, 0)->size, 9);
 }
 
@@ -232,7 +283,7 @@ static void
 many_small_chunks_fill_pieces_of_memory_and_take_no_list(void **state)
 {
     struct world *w = *state;
-    struct body *body = bodies_open(w->b, 0, 200000, no_type);
+    struct body *body = open_body(w->b, 0, 200000);
     uint64_t at = 0;
 
     assert_true(add(body, "0123456789", 10, &w->released)); /* a large one between small ones stays as it is */
@@ -253,7 +304,7 @@ static void
 a_huge_body_takes_no_huge_list_before_its_chunks_come(void **state)
 {
     struct world *w = *state;
-    struct body *body = bodies_open(w->b, 0, UINT64_C(512) << 20, no_type);
+    struct body *body = open_body(w->b, 0, UINT64_C(512) << 20);
 
     assert_true(add(body, "x", 1, &w->released) && add(body, "x", 1, &w->released));
     assert_true(body->cap <= 8194);
@@ -266,8 +317,8 @@ freeing_the_table_gives_back_what_is_open(void **state)
     struct err err;
     struct bodies *b = bodies_new(&err);
 
-    assert_true(add(bodies_open(b, 5, 100, no_type), "a", 1, &w->released));
-    assert_true(add(bodies_open(b, 700, 100, no_type), "b", 1, &w->released));
+    assert_true(add(open_body(b, 5, 100), "a", 1, &w->released));
+    assert_true(add(open_body(b, 700, 100), "b", 1, &w->released));
     bodies_free(b);
     assert_int_equal(w->released, 2);
     bodies_free(NULL);
@@ -278,17 +329,17 @@ without_memory_nothing_is_opened_and_what_is_open_stays(void **state)
 {
     struct world *w = *state;
     struct bodies *b = w->b;
-    struct body *body = bodies_open(b, 0, 100, no_type);
+    struct body *body = open_body(b, 0, 100);
 
     assert_true(add(body, "0123456789", 10, &w->released));
     failing = 1;
     assert_false(add(body, "0123456789", 10, &w->released));
     failing = 1;
-    assert_null(bodies_open(b, 1, 100, no_type));
+    assert_null(open_body(b, 1, 100));
     failing = 1;
-    assert_null(bodies_open_whole(b, 1, "x", 1, no_type));
+    assert_null(open_whole(b, 1, "x", 1));
     failing = 1;
-    assert_null(bodies_open(b, 100000, 100, no_type)); /* no room for the slot */
+    assert_null(open_body(b, 100000, 100)); /* no room for the slot */
     assert_null(bodies_at(b, 1));
     assert_null(bodies_at(b, 100000));
     assert_true(add(body, "0123456789", 10, &w->released));
@@ -323,7 +374,8 @@ main(void)
         TEST(a_chunk_that_was_asked_for_and_not_added_is_not_given_back),
         TEST(a_small_body_is_a_copy),
         TEST(the_largest_body_that_is_copied_fits),
-        TEST(the_content_type_is_a_copy_and_has_a_default),
+        TEST(what_a_format_made_of_a_body_takes_its_place_and_goes_with_it),
+        TEST(content_type_and_options_are_copies_and_have_defaults),
         TEST(slots_may_be_far_apart),
         TEST(a_slot_that_was_closed_is_opened_anew),
         TEST(many_small_chunks_fill_pieces_of_memory_and_take_no_list),

@@ -130,6 +130,43 @@ a_content_type_travels_with_its_bundle(void **state)
 }
 
 static void
+format_and_options_travel_with_their_bundle(void **state)
+{
+    struct world *w = *state;
+    struct sluice_push_options opt = {.format = "opencti", .options = "{\"update\":true}", .content_type = "a/b"};
+
+    is_in(w, MUCH);
+    assert_int_equal(sluice_push(w->s, "xyz", 3, &opt, 0, NULL), 0);
+    gateway_hears(&w->g, WIRE_BUNDLE);
+    assert_true(WIRE_HAS(&w->g.msg, WIRE_F_FORMAT));
+    assert_int_equal(w->g.msg.format, WIRE_FMT_OPENCTI);
+    assert_int_equal(w->g.msg.options.len, strlen(opt.options));
+    assert_memory_equal(w->g.msg.options.at, opt.options, w->g.msg.options.len);
+    assert_int_equal(w->g.msg.ctype.len, 3);
+    pushes(w, "plain");
+    gateway_hears(&w->g, WIRE_BUNDLE);
+    assert_false(WIRE_HAS(&w->g.msg, WIRE_F_FORMAT) || WIRE_HAS(&w->g.msg, WIRE_F_OPTIONS));
+}
+
+static void
+a_format_or_options_that_cannot_be_are_refused_at_the_push(void **state)
+{
+    struct world *w = *state;
+    char *large = calloc(1, 8194);
+    const struct sluice_push_options bad[] = {
+        {.format = "stix"}, {.format = ""}, {.options = ""}, {.options = "{"}, {.options = "{\xff}"},
+        {.options = large},
+    };
+
+    assert_non_null(large);
+    memset(large, ' ', 8193);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_int_equal(sluice_push(w->s, "x", 1, &bad[i], 0, &w->err), SLUICE_EINVAL);
+    assert_non_null(strstr(w->err.text, "a JSON object of 2 to 8192 bytes"));
+    free(large);
+}
+
+static void
 a_large_bundle_arrives_byte_for_byte(void **state)
 {
     struct world *w = *state;
@@ -534,6 +571,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         T(what_is_pushed_arrives_and_flush_tells_of_the_ack),
         T(a_content_type_travels_with_its_bundle),
+        T(format_and_options_travel_with_their_bundle),
+        T(a_format_or_options_that_cannot_be_are_refused_at_the_push),
         T(a_large_bundle_arrives_byte_for_byte),
         T(bundles_pushed_before_the_gateway_is_there_arrive_when_it_comes),
         T(after_the_gateway_died_it_resends_what_is_unanswered),

@@ -424,6 +424,59 @@ what_a_lost_connection_had_goes_to_those_who_wait(void **state)
     (void)state;
 }
 
+/* Credit that is too little for the next bundle was given to others: a smaller bundle must not use it all the same. */
+static void
+who_says_its_next_bundle_is_larger_cannot_send_a_smaller_one_on_what_others_were_given(void **state)
+{
+    struct world *w = open_world(200000, 50000);
+    struct peer held = numbered(w, 0), liar = numbered(w, 1), other = numbered(w, 2);
+
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        peer_pushes(&held, 50000);
+    peer_pushes(&held, 10000);
+    peer_asks(&liar, 20000, 20000);
+    assert_int_equal(left(&liar), 20000);
+    peer_asks(&other, 40000, 40000);
+    assert_int_equal(left(&other), 0);
+    peer_asks(&liar, 50000, 50000); /* now its 20000 count as nothing, */
+    peer_asks(&other, 40000, 40000);
+    assert_int_equal(left(&other), 40000);
+    liar.want = liar.head = 0;
+    peer_sends(&liar, 20000); /* and it uses them */
+    world_turn(w);
+    assert_true(said_error(w, liar.conn, WIRE_R_GAP));
+    other.want = other.head = 0;
+    peer_sends(&other, 40000);
+    assert_true(figures(w).held_bytes <= 200000);
+    world_free(w);
+}
+
+static void
+credit_that_is_frozen_thaws_when_there_is_room(void **state)
+{
+    struct world *w = open_world(200000, 50000);
+    struct peer held = numbered(w, 0), p = numbered(w, 1), other = numbered(w, 2);
+    uint64_t seq = 0;
+
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        peer_pushes(&held, 50000);
+    seq = peer_pushes(&held, 10000);
+    peer_asks(&p, 20000, 20000);
+    peer_asks(&other, 40000, 40000);
+    peer_asks(&p, 50000, 50000);
+    peer_asks(&p, 20000, 20000); /* what was in front needs no sending any more: too late, it is frozen */
+    for (uint64_t s = 1; s <= seq; s++)
+        broker_confirms(&held, s);
+    world_turn(w);
+    p.want = p.head = 0;
+    peer_sends(&p, 20000);
+    assert_false(said_error(w, p.conn, WIRE_R_GAP));
+    assert_true(broker_has(&p, 1));
+    world_free(w);
+}
+
 static void
 who_leaves_the_line_does_not_hold_it_up(void **state)
 {
@@ -508,6 +561,8 @@ main(void)
         cmocka_unit_test(a_slow_queue_does_not_fill_the_memory_with_the_bundles_of_one),
         cmocka_unit_test(who_holds_credit_and_does_not_send_makes_room_when_others_wait_for_long),
         cmocka_unit_test(what_a_lost_connection_had_goes_to_those_who_wait),
+        cmocka_unit_test(who_says_its_next_bundle_is_larger_cannot_send_a_smaller_one_on_what_others_were_given),
+        cmocka_unit_test(credit_that_is_frozen_thaws_when_there_is_room),
         cmocka_unit_test(who_leaves_the_line_does_not_hold_it_up),
         cmocka_unit_test(a_hundred_greedy_connectors_share_a_small_memory_and_all_are_served),
     };

@@ -107,6 +107,9 @@ note(void *ctx, const struct core_effect *e)
     case CORE_KEEP:
         NOTE(w->kept, w->n_kept, (struct kept){e->u.keep.slot, e->u.keep.size, e->u.keep.first});
         break;
+    case CORE_FORM:
+        NOTE(w->forming, w->n_forming, e->u.form.slot);
+        break;
     case CORE_FREE:
         NOTE(w->freed, w->n_freed, e->u.slot);
         break;
@@ -397,6 +400,22 @@ broker_refuses(struct peer *p, uint64_t seq, enum wire_reason reason, const char
     report(p, seq, CORE_REFUSED, reason, text);
 }
 
+void
+format_forms(struct world *w, uint32_t slot, uint32_t messages, uint64_t bytes, const char *left_out)
+{
+    const struct core_event e = {.kind = CORE_FORMED, .u.formed = {slot, messages, bytes, left_out}};
+
+    world_step(w, &e);
+}
+
+void
+format_refuses(struct world *w, uint32_t slot, enum wire_reason reason, const char *text)
+{
+    const struct core_event e = {.kind = CORE_REFUSED, .u.result = {slot, reason, text}};
+
+    world_step(w, &e);
+}
+
 bool
 broker_has(const struct peer *p, uint64_t seq)
 {
@@ -609,6 +628,13 @@ peer_says(struct peer *p, enum wire_type type)
     say(p, &m, 0);
 }
 
+/* Bytes of a bundle and of its options. */
+static uint64_t
+weight(const struct peer *p, uint64_t size)
+{
+    return size + (p->options != NULL ? strlen(p->options) : 0);
+}
+
 void
 peer_chunk(struct peer *p, uint64_t seq, uint64_t size, uint64_t off, uint64_t len)
 {
@@ -616,7 +642,15 @@ peer_chunk(struct peer *p, uint64_t seq, uint64_t size, uint64_t off, uint64_t l
 
     m.has = 1ULL << WIRE_F_SEQ | 1ULL << WIRE_F_SIZE | 1ULL << WIRE_F_OFF | 1ULL << WIRE_F_WANT | 1ULL << WIRE_F_HEAD;
     if (off == 0)
-        p->spent += wire_cost(size);
+        p->spent += wire_cost(weight(p, size));
+    if (off == 0 && p->format > 0) {
+        m.has |= 1ULL << WIRE_F_FORMAT;
+        m.format = (enum wire_format)(p->format - 1);
+    }
+    if (off == 0 && p->options != NULL) {
+        m.has |= 1ULL << WIRE_F_OPTIONS;
+        m.options = (struct wire_text){p->options, (uint32_t)strlen(p->options)};
+    }
     say(p, &m, len);
 }
 
@@ -638,10 +672,10 @@ peer_sends(struct peer *p, uint64_t size)
 uint64_t
 peer_pushes(struct peer *p, uint64_t size)
 {
-    if (p->credit - p->spent < wire_cost(size))
-        peer_asks(p, size, size);
+    if (p->credit - p->spent < wire_cost(weight(p, size)))
+        peer_asks(p, weight(p, size), weight(p, size));
     p->want = p->head = 0;
-    if (p->credit - p->spent < wire_cost(size))
+    if (p->credit - p->spent < wire_cost(weight(p, size)))
         fail_msg("%s got no credit for %lu bytes", p->id, (unsigned long)size);
     return peer_sends(p, size);
 }

@@ -79,6 +79,8 @@ struct world {
     uint32_t           n_posted;
     struct kept        kept[256];
     uint32_t           n_kept;
+    uint32_t           forming[256];
+    uint32_t           n_forming;
     uint32_t           freed[256];
     uint32_t           n_freed;
     uint64_t           cut[256], forgotten[256];
@@ -101,6 +103,8 @@ struct peer {
     uint64_t next;   /* the sequence of its next bundle */
     uint64_t credit, spent;
     bool     fresh;
+    int      format;  /* enum wire_format + 1 that its bundles name; 0: none */
+    const char *options; /* of its bundles; NULL: none */
     bool     has_run;
     uint8_t  run[WIRE_RUN_LEN];
 };
@@ -135,6 +139,8 @@ void broker_blocked(struct world *w, uint32_t publisher, bool blocked);
 void broker_confirms(struct peer *p, uint64_t seq); /* of its epoch; fails the test if it is not at a publisher */
 void broker_nacks(struct peer *p, uint64_t seq);
 void broker_refuses(struct peer *p, uint64_t seq, enum wire_reason reason, const char *text);
+void format_forms(struct world *w, uint32_t slot, uint32_t messages, uint64_t bytes, const char *left_out);
+void format_refuses(struct world *w, uint32_t slot, enum wire_reason reason, const char *text);
 bool broker_has(const struct peer *p, uint64_t seq); /* posted, and not reported on */
 struct posted *broker_newest(struct world *w);       /* the last that was posted; NULL: none */
 

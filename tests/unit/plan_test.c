@@ -37,7 +37,13 @@ text(const char *t)
 static struct settings_target
 to_queue(const char *queue)
 {
-    return (struct settings_target){text(""), text(queue), text(queue), text("raw"), false};
+    return (struct settings_target){.exchange = text(""),
+                                    .routing_key = text(queue),
+                                    .queue = text(queue),
+                                    .format = text("raw"),
+                                    .queue_prefix = text(""),
+                                    .applicant_id = text(""),
+                                    .too_large = text("refuse")};
 }
 
 static struct settings *
@@ -175,11 +181,12 @@ more_targets_than_there_may_be_refuse_the_whole_plan(void **state)
     struct core_connector *list = NULL, unknown;
 
     for (int i = 0; i < TARGETS_MAX; i++) {
-        char name[32], empty[] = "", raw[] = "raw";
-        const struct settings_target t = {empty, name, name, raw, false};
+        char name[32], empty[] = "", refuse[] = "refuse";
+        const struct settings_target t = {.exchange = empty, .routing_key = name, .queue = name,
+                                          .applicant_id = empty, .too_large = refuse};
 
         snprintf(name, sizeof(name), "other-%d", i);
-        assert_int_equal(targets_intern(w->targets, &t, NULL), i);
+        assert_int_equal(targets_intern(w->targets, &t, NULL, NULL), i);
     }
     assert_int_equal(plan_connectors(w->s, w->targets, &list, &unknown, &w->err), -1);
     assert_int_equal(w->err.code, ERR_FULL);

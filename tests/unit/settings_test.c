@@ -234,6 +234,31 @@ connectors_keep_their_order_and_their_targets(void **state)
 }
 
 static void
+opencti_targets_are_named_as_the_platform_names_them(void **state)
+{
+    struct world *w = *state;
+    static const char text[] = "connectors = (\n"
+                               "  { id = \"kev\"; format = \"opencti\"; },\n"
+                               "  { id = \"b\"; format = \"opencti\"; queue_prefix = \"prod_\"; declare = true; },\n"
+                               "  { id = \"own\"; format = \"opencti\"; queue = \"q\"; },\n"
+                               "  { id = \"again\"; format = \"opencti\"; exchange = \"amqp.worker.exchange\";\n"
+                               "    routing_key = \"push_routing_again\"; queue = \"push_again\"; }\n);\n";
+    const struct settings *s = load(w, text);
+
+    assert_string_equal(s->connectors[0].target.exchange, "amqp.worker.exchange");
+    assert_string_equal(s->connectors[0].target.routing_key, "push_routing_kev");
+    assert_string_equal(s->connectors[0].target.queue, "push_kev");
+    assert_string_equal(s->connectors[1].target.exchange, "prod_amqp.worker.exchange");
+    assert_string_equal(s->connectors[1].target.routing_key, "prod_push_routing_b");
+    assert_string_equal(s->connectors[1].target.queue, "prod_push_b");
+    assert_true(s->connectors[0].target.opencti_names && s->connectors[1].target.opencti_names);
+    assert_string_equal(s->connectors[2].target.exchange, "");
+    assert_string_equal(s->connectors[2].target.queue, "q");
+    assert_false(s->connectors[2].target.opencti_names);
+    assert_true(s->connectors[3].target.opencti_names); /* as --print-config writes them */
+}
+
+static void
 the_environment_goes_before_the_file(void **state)
 {
     struct world *w = *state;
@@ -516,7 +541,7 @@ a_value_out_of_bounds_is_refused_with_the_bounds(void **state)
         {"log = { level = \"verbose\"; };",
          "\"verbose\" is not known here; there is \"error\", \"warn\", \"info\", \"debug\""},
         {"connectors = ( { id = \"a\"; queue = \"q\"; format = \"stix\"; } );",
-         "\"stix\" is not known here; there is \"raw\""},
+         "\"stix\" is not known here; there is \"raw\", \"opencti\""},
         {"broker = { vhost = \"\xff\"; };", "not UTF-8"},
     };
 
@@ -671,6 +696,12 @@ keys_that_contradict_each_other_are_refused(void **state)
         {"accept_unknown = true;", "sluice.cfg:1: accept_unknown: nothing says where their messages go"},
         {"default_target = { queue = \"q\"; };", "default_target.queue: it serves connectors that are not listed"},
         {"accept_unknown = true; default_target = { declare = true; };", "nothing says where messages go"},
+        {"accept_unknown = true; default_target = { format = \"opencti\"; };",
+         "default_target.format: OpenCTI's names are made of a connector's id, and this target is for any"},
+        {"connectors = ( { id = \"a\"; queue = \"q\"; queue_prefix = \"p\"; } );",
+         "queue_prefix is for OpenCTI's names"},
+        {"connectors = ( { id = \"a\"; queue = \"q\"; format = \"opencti\"; queue_prefix = \"p\"; } );",
+         "queue_prefix is for OpenCTI's names"},
         {"memory = { limit = \"4MiB\"; max_bundle = \"2MiB\"; };",
          "above a quarter of memory.limit (4MiB): write at most \"1MiB\""},
         {"broker = { retry_min = \"40s\"; };", "retry_min (40s) is above retry_max (30s)"},
@@ -809,6 +840,7 @@ main(void)
         TEST(without_a_file_the_defaults_of_the_design_hold),
         TEST(every_kind_of_value_is_read_from_the_file),
         TEST(connectors_keep_their_order_and_their_targets),
+        TEST(opencti_targets_are_named_as_the_platform_names_them),
         TEST(the_environment_goes_before_the_file),
         TEST(localhost_becomes_an_address_that_can_be_bound),
         TEST(the_default_of_max_bundle_follows_the_limit),

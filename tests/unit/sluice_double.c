@@ -96,6 +96,8 @@ sluice_push_take(struct sluice *s, void **body, size_t len, const struct sluice_
     b->len = len;
     b->tag = opt->tag;
     snprintf(b->ctype, sizeof(b->ctype), "%s", opt->content_type);
+    snprintf(b->format, sizeof(b->format), "%s", opt->format == NULL ? "" : opt->format);
+    snprintf(b->options, sizeof(b->options), "%s", opt->options == NULL ? "" : opt->options);
     snprintf(b->id, sizeof(b->id), "%s", s->id);
     *body = NULL;
     s->accepted++;

@@ -15,7 +15,7 @@ enum { DOUBLE_HANDLES_MAX = 16 };
 struct double_bundle {
     void    *body;
     size_t   len;
-    char     ctype[64], id[80];
+    char     ctype[64], id[80], format[16], options[64];
     uint64_t tag;
 };
 

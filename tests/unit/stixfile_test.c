@@ -141,6 +141,21 @@ files_arrive_byte_for_byte_in_the_order_of_their_names(void **state)
 }
 
 static void
+every_bundle_says_the_format_and_the_options_that_were_asked_for(void **state)
+{
+    struct world *w = *state;
+
+    file_of(w, "a.json", "{}", 2);
+    assert_int_equal(run(w), EXITS_OK);
+    assert_string_equal(w->gw.bundle[0].format, "");
+    w->opt.format = "opencti";
+    w->opt.format_options = "{\"update\":true}";
+    assert_int_equal(run(w), EXITS_OK);
+    assert_string_equal(w->gw.bundle[1].format, "opencti");
+    assert_string_equal(w->gw.bundle[1].options, "{\"update\":true}");
+}
+
+static void
 a_file_that_is_named_is_taken_whatever_its_name(void **state)
 {
     struct world *w = *state;
@@ -422,6 +437,7 @@ main(void)
         cmocka_unit_test(a_rate_is_bundles_or_bytes_a_second),
         cmocka_unit_test(what_is_due_does_not_wait_for_what_was_late),
         WITH_WORLD(files_arrive_byte_for_byte_in_the_order_of_their_names),
+        WITH_WORLD(every_bundle_says_the_format_and_the_options_that_were_asked_for),
         WITH_WORLD(a_file_that_is_named_is_taken_whatever_its_name),
         WITH_WORLD(a_name_that_is_not_there_ends_it_before_the_gateway_is_asked),
         WITH_WORLD(a_file_that_is_too_large_or_empty_is_named_and_the_others_go),

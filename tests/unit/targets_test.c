@@ -32,14 +32,16 @@ teardown(void **state)
 static int64_t
 intern(struct targets *t, const char *exchange, const char *key, const char *queue, bool declare, struct err *err)
 {
-    char texts[3][64], raw[] = "raw";
-    const struct settings_target s = {texts[0], texts[1], texts[2], raw, declare};
+    char texts[3][64], empty[] = "", raw[] = "raw", refuse[] = "refuse";
+    const struct settings_target s = {.exchange = texts[0], .routing_key = texts[1], .queue = texts[2],
+                                      .format = raw, .queue_prefix = empty, .applicant_id = empty,
+                                      .too_large = refuse, .declare = declare};
     int64_t number;
 
     snprintf(texts[0], sizeof(texts[0]), "%s", exchange);
     snprintf(texts[1], sizeof(texts[1]), "%s", key);
     snprintf(texts[2], sizeof(texts[2]), "%s", queue);
-    number = targets_intern(t, &s, err);
+    number = targets_intern(t, &s, NULL, err);
     memset(texts, 'x', sizeof(texts));
     return number;
 }

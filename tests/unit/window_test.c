@@ -8,9 +8,9 @@
 
 #include <cmocka.h>
 
-#include "body.h"
 #include "broker/window.h"
 #include "err.h"
+#include "parts.h"
 
 enum { BODY = 100, SEEN_MAX = 4096 };
 
@@ -21,16 +21,14 @@ struct seen {
     bool     returned[SEEN_MAX];
 };
 
-static struct body body = {.size = BODY, .have = BODY};
-
 static void
-note(void *ctx, const struct pub_message *message, char **returned)
+note(void *ctx, const struct window_item *item, char **returned)
 {
     struct seen *seen = ctx;
 
     assert_true(seen->n < SEEN_MAX);
     seen->returned[seen->n] = *returned != NULL;
-    seen->ticket[seen->n++] = message->ticket;
+    seen->ticket[seen->n++] = item->message.ticket;
 }
 
 static struct window *
@@ -47,9 +45,22 @@ a_window(uint32_t most, uint64_t most_bytes)
 static uint64_t
 add(struct window *w, uint64_t n)
 {
-    const struct pub_message m = {.ticket = n, .body = &body, .connector = "feed", .epoch = 7, .seq = n};
+    const struct window_item item = {
+        .message = {.ticket = n, .connector = "feed", .epoch = 7, .seq = n}, .size = BODY};
 
-    return window_add(w, &m);
+    return window_add(w, &item);
+}
+
+/* Message `part` of the bundle with sequence n; its ticket is 100 n + part. */
+static uint64_t
+add_part(struct window *w, struct parts *parts, uint64_t n, uint32_t part)
+{
+    const struct window_item item = {
+        .message = {.ticket = 100 * n + part, .parts = parts, .connector = "feed", .epoch = 7, .seq = n},
+        .size = BODY,
+        .part = part};
+
+    return window_add(w, &item);
 }
 
 static void
@@ -287,19 +298,61 @@ clearing_gives_what_was_open_in_order_and_counts_anew(void **state)
 }
 
 static void
+a_part_of_a_bundle_is_returned_by_its_number(void **state)
+{
+    (void)state;
+    struct window *w = a_window(20, 1000000);
+    struct parts parts = {.n = 12};
+    struct seen seen = {0};
+    char *text = strdup("312 NO_ROUTE"), *other = strdup("other");
+
+    add(w, 5);
+    for (uint32_t i = 0; i < 12; i++)
+        add_part(w, &parts, 5, i);
+    assert_true(window_return(w, "feed/7/5/11", 11, &text));
+    assert_false(window_return(w, "feed/7/5/13", 11, &other));
+    assert_false(window_return(w, "feed/7/5/0", 10, &other));
+    window_settle(w, 0, true, note, &seen);
+    assert_int_equal(seen.n, 13);
+    for (size_t i = 0; i < 13; i++)
+        assert_int_equal(seen.returned[i], seen.ticket[i] == 510);
+    free(other);
+    window_free(w);
+}
+
+static void
 the_id_names_connector_epoch_and_sequence(void **state)
 {
     (void)state;
-    char buf[WINDOW_ID_MAX], longest[65];
-    struct pub_message m = {.connector = "cisa-kev", .epoch = 0, .seq = 1234567890123};
+    char buf[WINDOW_ID_MAX];
+    const struct window_item item = {.message = {.connector = "cisa-kev", .epoch = 0, .seq = 1234567890123}};
 
-    assert_int_equal(window_id(&m, buf), strlen("cisa-kev/0/1234567890123"));
+    assert_int_equal(window_id(&item, buf), strlen("cisa-kev/0/1234567890123"));
     assert_string_equal(buf, "cisa-kev/0/1234567890123");
+}
+
+static void
+the_id_of_one_message_of_several_ends_with_its_number_from_one(void **state)
+{
+    (void)state;
+    char buf[WINDOW_ID_MAX], longest[65];
+    struct parts several = {.n = 3}, one = {.n = 1}, most = {.n = UINT32_MAX};
+    struct window_item item = {.message = {.connector = "feed", .epoch = 7, .seq = 42, .parts = &several}, .part = 2};
+
+    assert_int_equal(window_id(&item, buf), strlen("feed/7/42/3"));
+    assert_string_equal(buf, "feed/7/42/3");
+    item.message.parts = &one;
+    item.part = 0;
+    window_id(&item, buf);
+    assert_string_equal(buf, "feed/7/42");
+
     memset(longest, 'x', 64);
     longest[64] = '\0';
-    m = (struct pub_message){.connector = longest, .epoch = UINT64_MAX, .seq = UINT64_MAX};
-    assert_int_equal(window_id(&m, buf), WINDOW_ID_MAX - 1);
-    assert_string_equal(buf + 64, "/18446744073709551615/18446744073709551615");
+    item = (struct window_item){
+        .message = {.connector = longest, .epoch = UINT64_MAX, .seq = UINT64_MAX, .parts = &most},
+        .part = UINT32_MAX - 1};
+    assert_int_equal(window_id(&item, buf), WINDOW_ID_MAX - 1);
+    assert_string_equal(buf + 64, "/18446744073709551615/18446744073709551615/4294967295");
 }
 
 int
@@ -319,7 +372,9 @@ main(void)
         cmocka_unit_test(a_return_of_a_message_that_is_not_open_is_not_taken),
         cmocka_unit_test(two_messages_with_one_id_are_returned_one_by_one),
         cmocka_unit_test(clearing_gives_what_was_open_in_order_and_counts_anew),
+        cmocka_unit_test(a_part_of_a_bundle_is_returned_by_its_number),
         cmocka_unit_test(the_id_names_connector_epoch_and_sequence),
+        cmocka_unit_test(the_id_of_one_message_of_several_ends_with_its_number_from_one),
     };
     return cmocka_run_group_tests_name("window", tests, NULL, NULL);
 }

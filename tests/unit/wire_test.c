@@ -33,9 +33,10 @@ static const struct sample samples[] = {
       .threshold = 4, .first_run = WIRE_FIRST_CHECK, .resume = WIRE_RESUME_SCHEDULE},
      HAS(THRESHOLD) | HAS(FIRST_RUN) | HAS(RESUME)},
     {WIRE_FROM_CONNECTOR,
-     {.type = WIRE_BUNDLE, .has = HAS(SEQ) | HAS(SIZE) | HAS(OFF) | HAS(WANT) | HAS(HEAD) | HAS(CTYPE), .seq = 1,
-      .size = WIRE_NUMBER_MAX, .off = 65536, .want = 4, .head = 5, .ctype = TEXT("text/plain; charset=utf-8")},
-     HAS(CTYPE)},
+     {.type = WIRE_BUNDLE, .has = HAS(SEQ) | HAS(SIZE) | HAS(OFF) | HAS(WANT) | HAS(HEAD) | HAS(CTYPE) |
+      HAS(FORMAT) | HAS(OPTIONS), .seq = 1, .size = WIRE_NUMBER_MAX, .off = 65536, .want = 4, .head = 5,
+      .ctype = TEXT("text/plain; charset=utf-8"), .format = WIRE_FMT_OPENCTI, .options = TEXT("{\"update\":true}")},
+     HAS(CTYPE) | HAS(FORMAT) | HAS(OPTIONS)},
     {WIRE_FROM_CONNECTOR,
      {.type = WIRE_DONE, .has = HAS(RUN) | HAS(OUTCOME) | HAS(TEXT), .run = RUN, .outcome = WIRE_OUT_STOP,
       .text = TEXT("why")}, HAS(TEXT)},
@@ -207,6 +208,8 @@ what_the_other_end_would_refuse_is_not_encoded(void **state)
     BUT(WIRE_BUNDLE, seq = 0);
     BUT(WIRE_BUNDLE, ctype = ((struct wire_text)TEXT("a/b\r\n")));
     BUT(WIRE_BUNDLE, ctype.len = 0);
+    BUT(WIRE_BUNDLE, format = (enum wire_format)2);
+    BUT(WIRE_BUNDLE, options.len = 1);
     BUT(WIRE_LOG, text.at = NULL);
     BUT(WIRE_LOG, level = (enum wire_level)4);
     BUT(WIRE_STATE, op = WIRE_OP_SAVED); /* with the fields of get */

@@ -88,8 +88,8 @@ FULL = [
                          want=0, head=0, run=RUN), "agent run"),
     ("ready", C, message("ready", want=3000000, head=70000, schedule="period", period_ms=3600000, threshold=500000000,
                          first_run="check", resume="schedule"), "threshold first_run resume"),
-    ("bundle", C, message("bundle", want=3000000, head=70000, seq=7, size=70000, off=0, ctype="application/json"),
-     "ctype"),
+    ("bundle", C, message("bundle", want=3000000, head=70000, seq=7, size=70000, off=0, ctype="application/json",
+                          format="opencti", options='{"work_id":"work_1"}'), "ctype format options"),
     ("done", C, message("done", run=RUN, outcome="failed", text="the source answered 503"), "text"),
     ("ping", C, message("ping", seen=6, want=3000000, head=70000, run=RUN), "run"),
     ("state-get", C, message("state", op="get"), ""),
@@ -138,7 +138,7 @@ def make_valid():
     for word in ("error", "info", "debug"):
         valid(f"log-{word}", C, but(BASE["log"], level=word))
     valid("verdict-ack", G, message("verdict", seq=7, verdict="ack"))
-    for word in ("refused", "too_large", "target", "empty"):
+    for word in ("refused", "too_large", "target", "empty", "format"):
         valid(f"verdict-dead-{word}", G, but(BASE["verdict"], verdict="dead", reason=word))
     for word in ("shutdown", "superseded"):
         valid(f"stop-{word}", G, message("stop", reason=word))
@@ -154,6 +154,9 @@ def make_valid():
                                       fresh=False, seen=MAX, want=MAX, head=MAX, run=b"\xff" * 16))
     valid("bundle-empty", C, but(BASE["bundle"], size=0, seq=1))  # decodes; the answer is a verdict
     valid("bundle-ctype-longest", C, but(BASE["bundle"], ctype="a/" + "b" * 126))
+    valid("bundle-format-raw", C, but(BASE["bundle"], format="raw"))
+    valid("bundle-options-least", C, but(BASE["bundle"], options="{}"))
+    valid("bundle-options-longest", C, but(BASE["bundle"], options='{"a":"' + "x" * 8184 + '"}'))
     valid("ready-largest", C, but(BASE["ready"], period_ms=PERIOD_MAX_MS, threshold=MAX))
     valid("ready-smallest", C, but(BASE["ready"], period_ms=1, threshold=0))  # decodes; the answer is an error
     valid("state-set-after-largest", C, but(BASE["state-set"], after=MAX))
@@ -328,6 +331,11 @@ def refuse_texts():
     for label, ctype in (("empty", ""), ("129", "x" * 129), ("crlf", "text/plain\r\nx: y"), ("nul", "a/b\0"),
                          ("unicode", "a/\u00fc"), ("del", "a/\x7f")):
         refused(f"bundle-ctype-{label}", C, but(BASE["bundle"], ctype=ctype), "field", "ctype", f"ctype: {label}")
+    for label, name in (("empty", ""), ("unknown", "json"), ("upper", "RAW"), ("number", 1)):
+        refused(f"bundle-format-{label}", C, but(BASE["bundle"], format=name), "field", "format", f"format: {label}")
+    for label, options in (("empty", ""), ("8193", "x" * 8193), ("nul", "{\0}"), ("map", {"update": True})):
+        refused(f"bundle-options-{label}", C, but(BASE["bundle"], options=options), "field", "options",
+                f"options: {label}")
     for label, name in (("empty", ""), ("65", "a" * 65), ("15000", "a" * 15000), ("upper", "Feed"), ("dot-first", ".a"),
                         ("dash-first", "-a"), ("space", "a b"), ("slash", "a/b"), ("parent", "../../etc/passwd"),
                         ("device", "con:"), ("nul", "a\0b"), ("newline", "a\n"), ("bom", "\ufeffa"),
