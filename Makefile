@@ -130,9 +130,12 @@ CORE_SRC := \
     gateway/core/core.c \
     gateway/core/credit.c \
     gateway/core/custody.c \
+    gateway/core/decide.c \
     gateway/core/due.c \
     gateway/core/forming.c \
+    gateway/core/gate.c \
     gateway/core/posting.c \
+    gateway/core/queues.c \
     gateway/core/run.c \
     gateway/core/schedule.c \
     gateway/core/session.c \

@@ -38,6 +38,8 @@ posting_pump(struct core *k, struct connector *c)
 
         if (b->state <= B_FORMING || (b->state == B_WAITING && c->cfg.ordered && c->posted > 0))
             return;
+        if (b->state == B_WAITING && !gate_pass(k, c, b->slot))
+            return;
         if (b->state == B_WAITING)
             post(k, c, b, c->next_post);
     }
@@ -62,8 +64,10 @@ void
 posting_confirmed(struct core *k, uint32_t s)
 {
     struct connector *c = NULL;
-    struct bundle *b = come_back(k, s, &c);
+    struct bundle *b;
 
+    gate_confirmed(k, s);
+    b = come_back(k, s, &c);
     k->fig.confirmed++;
     if (b == NULL)
         return;
@@ -149,6 +153,7 @@ posting_down(struct core *k, uint32_t publisher)
 
         if (!k->slots[s].used || k->slots[s].forming || k->slots[s].publisher != publisher)
             continue;
+        gate_lost(k, s);
         if (k->slots[s].connector == NONE) {
             slots_give(k, s);
             continue;

@@ -25,6 +25,34 @@ run_journal(struct core *k, const struct connector *c, const char *what, uint32_
     core_emit(k, &e);
 }
 
+void
+run_decision(struct core *k, const struct connector *c, const char *what, uint32_t reasons,
+             const struct decide_inputs *inputs)
+{
+    struct core_effect e = {.kind = CORE_JOURNAL};
+
+    e.u.journal.id = c->cfg.id;
+    e.u.journal.what = what;
+    e.u.journal.reasons = reasons;
+    e.u.journal.run = c->sch.running ? c->sch.run : NULL;
+    e.u.journal.inputs = inputs;
+    core_emit(k, &e);
+}
+
+/* The figures that stand behind a permit or a hold, where there are any. */
+void
+run_decided(struct core *k, const struct connector *c, const char *what, uint32_t reasons)
+{
+    struct decide_inputs inputs;
+
+    if (queues_of(k, c) == NULL) {
+        run_journal(k, c, what, reasons, NULL);
+        return;
+    }
+    gate_inputs(k, c, &inputs);
+    run_decision(k, c, what, reasons, &inputs);
+}
+
 /* --- keeping --- */
 
 void
@@ -167,7 +195,8 @@ begin(struct core *k, struct connector *c, const char *what)
     s->asking = s->answer = s->run_now = s->expected = s->lost = false;
     s->held_by = s->told = 0;
     due_drop(k, c);
-    run_journal(k, c, what, 0, NULL);
+    gate_promise(k, c);
+    run_decided(k, c, what, 0);
     run_store(k, c);
 }
 
@@ -191,6 +220,7 @@ run_finish(struct core *k, struct connector *c, const char *what, int64_t at_us,
     s->running = s->expected = false;
     memcpy(s->ended, s->run, sizeof(s->ended));
     s->ended_known = true;
+    gate_released(k, c);
     s->base_us = at_us; /* the next one is due a period after the end */
     if (!s->lost)
         s->last_run_us = at_us + k->wall_us;

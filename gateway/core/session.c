@@ -330,6 +330,10 @@ reconfigure(struct connector *c, const struct core_connector *cfg)
     c->cfg.publisher = cfg->publisher;
     c->cfg.ordered = cfg->ordered;
     c->cfg.format = cfg->format;
+    c->cfg.queue = cfg->queue;
+    c->cfg.threshold = cfg->threshold;
+    c->cfg.threshold_fixed = cfg->threshold_fixed;
+    c->cfg.weight = cfg->weight;
     c->configured = true;
 }
 
@@ -351,11 +355,13 @@ session_configure(struct core *k, const struct core_event *e)
             continue; /* more than CORE_CONNECTORS_MAX: the settings refuse that before us */
         reconfigure(k->connectors[i], cfg);
     }
+    for (uint32_t i = 0; i < k->n_connectors; i++)
+        if (!k->connectors[i]->configured && k->accept_unknown)
+            reconfigure(k->connectors[i], &k->unknown);
+    queues_configure(k, e);
     for (uint32_t i = 0; i < k->n_connectors; i++) {
         struct connector *c = k->connectors[i];
 
-        if (!c->configured && k->accept_unknown)
-            reconfigure(c, &k->unknown);
         if (!c->configured && c->conn != 0) {
             session_error(k, c->conn, WIRE_R_UNKNOWN_ID, "id", "this connector was taken out of the configuration", c);
             disconnect(k, c, "removed");

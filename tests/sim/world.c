@@ -510,6 +510,7 @@ formed(struct world *w, uint32_t slot, uint64_t life)
         e.u.formed.slot = slot;
         e.u.formed.messages = 3;
         e.u.formed.bytes = 2 * b->item->b.size;
+        e.u.formed.largest = b->item->b.size;
         e.u.formed.left_out = b->item->partial ? "one of 4 objects is too large" : NULL;
     }
     step(w, &e);

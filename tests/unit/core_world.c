@@ -403,7 +403,7 @@ broker_refuses(struct peer *p, uint64_t seq, enum wire_reason reason, const char
 void
 format_forms(struct world *w, uint32_t slot, uint32_t messages, uint64_t bytes, const char *left_out)
 {
-    const struct core_event e = {.kind = CORE_FORMED, .u.formed = {slot, messages, bytes, left_out}};
+    const struct core_event e = {.kind = CORE_FORMED, .u.formed = {slot, messages, bytes, bytes, left_out}};
 
     world_step(w, &e);
 }
