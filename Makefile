@@ -123,6 +123,13 @@ CLIENT_SRC := \
     $(WIRE_SRC)
 
 # The daemon.
+GAUGE_SRC := \
+    gateway/core/gauge.c \
+    gateway/core/gauge_check.c \
+    gateway/core/gauge_doubt.c \
+    gateway/core/gauge_pace.c \
+    gateway/core/gauge_view.c \
+    gateway/core/ledger.c
 CORE_SRC := \
     gateway/core/check.c \
     gateway/core/check_schedule.c \
@@ -134,6 +141,7 @@ CORE_SRC := \
     gateway/core/due.c \
     gateway/core/forming.c \
     gateway/core/gate.c \
+    $(GAUGE_SRC) \
     gateway/core/posting.c \
     gateway/core/queues.c \
     gateway/core/run.c \
@@ -273,6 +281,7 @@ $(call unit,core_verdict_test,$(CORE_WORLD),msgpack)
 $(call unit,core_posting_test,$(CORE_WORLD),msgpack)
 $(call unit,core_credit_test,$(CORE_WORLD),msgpack)
 $(call unit,core_memory_test,$(CORE_WORLD),msgpack no_heap)
+$(call unit,gauge_test,$(GAUGE_SRC) common/err.c common/text.c)
 $(call unit,bodies_test,gateway/bodies.c common/err.c common/text.c,no_heap)
 $(call unit,files_test,gateway/files.c common/clock.c common/err.c common/log.c common/text.c)
 $(call unit,targets_test,gateway/targets.c common/err.c common/text.c)
@@ -309,6 +318,8 @@ FLEET_SRC := \
     tests/sim/heap.c \
     tests/sim/script.c
 $(call sim,schedule_sim,$(FLEET_SRC) $(CORE_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
+
+$(call sim,gauge_sim,tests/sim/broker_model.c tests/sim/gauge_world.c $(GAUGE_SRC) common/err.c common/text.c)
 
 # Tests against a private RabbitMQ: $(call system,NAME,MORE SOURCES,LIBRARIES)
 WORLD_SRC := \

@@ -124,7 +124,8 @@ credit_hold(const struct core *k, const struct connector *c)
 
     return (c->sch.paused ? (uint32_t)WIRE_HOLD_PAUSED : 0) | (k->draining ? (uint32_t)WIRE_HOLD_DRAINING : 0) |
            (!p->up ? (uint32_t)WIRE_HOLD_BROKER_DOWN : 0) |
-           (p->up && (p->blocked || k->alarm) ? (uint32_t)WIRE_HOLD_BROKER_ALARM : 0) | c->gate.reasons;
+           (p->up && (p->blocked || k->alarm) ? (uint32_t)WIRE_HOLD_BROKER_ALARM : 0) |
+           (queues_blind(k, c) ? (uint32_t)WIRE_HOLD_TELEMETRY_STALE : 0) | c->gate.reasons;
 }
 
 /* Put it in the line if it has less than half of what it should have, or cannot send its next bundle. */

@@ -78,7 +78,8 @@ gate_inputs(const struct core *k, const struct connector *c, struct decide_input
 static void
 changed(struct core *k, struct connector *c, struct queue *q, uint32_t reasons, const struct decide_inputs *in)
 {
-    q->closed += (reasons != 0) - (c->gate.reasons != 0);
+    q->closed += reasons != 0 && c->gate.reasons == 0;
+    q->closed -= reasons == 0 && c->gate.reasons != 0;
     c->gate.reasons = reasons;
     if (c->conn == 0)
         return; /* nobody waits for this gate */
@@ -217,7 +218,7 @@ gate_pass(struct core *k, struct connector *c, uint32_t slot)
     const bool others = q != NULL && q->line_head != NONE;
 
     if (q == NULL)
-        return true;
+        return !queues_blind(k, c);
     if (c->gate.served < q->served && !others)
         c->gate.served = q->served;
     if (c->gate.lined || (others && c->gate.turns == 0) || gate_look(k, c) != 0 || !reserve(k, c, q, slot)) {

@@ -287,7 +287,7 @@ void forming_done(struct core *k, const struct core_event *e);
 bool forming_refused(struct core *k, const struct core_event *e); /* false: it is not being formed */
 
 /* queues.c: what is measured, and the sums of it */
-int  queues_configure(struct core *k, const struct core_event *e); /* -1: no memory; then nothing is measured */
+void queues_configure(struct core *k, const struct core_event *e);
 void queues_event(struct core *k, const struct core_event *e);     /* SAMPLE to RESTARTED */
 void queues_refresh(struct core *k, struct queue *q);              /* ask its gauge again */
 void queues_back(struct core *k);                                  /* the broker takes connections again */
@@ -296,6 +296,7 @@ int64_t queues_due(const struct core *k);
 struct queue *queues_of(const struct core *k, const struct connector *c); /* NULL: it is not measured */
 void queues_join(struct core *k, struct connector *c);            /* a connector that is new */
 void queues_spend(struct core *k, uint64_t bytes, uint64_t messages); /* so much goes to the broker now */
+bool queues_blind(const struct core *k, const struct connector *c);
 void queues_free(struct core *k);
 
 /* gate.c: may it start a bundle, or a run? */

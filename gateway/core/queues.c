@@ -19,6 +19,13 @@ queues_of(const struct core *k, const struct connector *c)
     return k->measured && c->cfg.queue < k->n_queues ? &k->queues[c->cfg.queue] : NULL;
 }
 
+/* There was no memory for its queue: what cannot be measured, though it should be, is not let in. */
+bool
+queues_blind(const struct core *k, const struct connector *c)
+{
+    return k->measured && c->cfg.queue != CORE_NO_QUEUE && c->cfg.queue >= k->n_queues;
+}
+
 /* --- sums --- */
 
 static void
@@ -114,7 +121,7 @@ link_peers(struct core *k)
             count_in(k, &k->queues[i], 1);
 }
 
-int
+void
 queues_configure(struct core *k, const struct core_event *e)
 {
     const uint32_t n = e->u.configure.n_queues;
@@ -122,23 +129,20 @@ queues_configure(struct core *k, const struct core_event *e)
 
     k->measured = e->u.configure.limits != NULL;
     if (!k->measured)
-        return 0;
+        return;
     k->limits = *e->u.configure.limits;
     if (n > k->n_queues) {
         fresh = realloc(k->queues, n * sizeof(*fresh));
-        if (fresh == NULL)
-            return -1;
-        k->queues = fresh;
+        k->queues = fresh == NULL ? k->queues : fresh;
+        for (uint32_t i = k->n_queues; fresh != NULL && i < n; i++)
+            if (queue_new(k, &e->u.configure.queues[i]) != 0)
+                break;
     }
-    for (uint32_t i = 0; i < n; i++)
-        if (i < k->n_queues)
-            queue_again(k, &k->queues[i], &e->u.configure.queues[i]);
-        else if (queue_new(k, &e->u.configure.queues[i]) != 0)
-            return -1;
+    for (uint32_t i = 0; i < n && i < k->n_queues; i++)
+        queue_again(k, &k->queues[i], &e->u.configure.queues[i]);
     for (uint32_t i = 0; i < k->n_connectors; i++)
         gate_threshold(k, k->connectors[i], NULL);
     link_peers(k);
-    return 0;
 }
 
 /* A connector that came by itself, or was known to the state only. */

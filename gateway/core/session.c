@@ -358,7 +358,7 @@ session_configure(struct core *k, const struct core_event *e)
     for (uint32_t i = 0; i < k->n_connectors; i++)
         if (!k->connectors[i]->configured && k->accept_unknown)
             reconfigure(k->connectors[i], &k->unknown);
-    queues_configure(k, e);
+    queues_configure(k, e); /* without memory its connectors are held, see queues_blind */
     for (uint32_t i = 0; i < k->n_connectors; i++) {
         struct connector *c = k->connectors[i];
 
