@@ -93,12 +93,15 @@ credit_frozen(struct core *k, struct connector *c)
     return c->frozen;
 }
 
+/* Who pushes all the time gets its window through for each round trip: so windows are by weight, too. */
 static uint64_t
-window(const struct core *k)
+window(const struct core *k, const struct connector *c)
 {
     const uint64_t share = k->cfg.memory_limit / 2 / (k->wanting == 0 ? 1 : k->wanting);
+    const uint64_t whole = share < WINDOW_MIN ? WINDOW_MIN : min64(share, WINDOW_MAX);
+    const struct queue *q = queues_of(k, c);
 
-    return share < WINDOW_MIN ? WINDOW_MIN : min64(share, WINDOW_MAX);
+    return q == NULL || q->weight_most == 0 ? whole : whole * c->cfg.weight / q->weight_most;
 }
 
 /* How much credit it should have out now: with what it has here already it fills its window, and no more, or a slow
@@ -106,7 +109,7 @@ window(const struct core *k)
 static uint64_t
 target(const struct core *k, const struct connector *c)
 {
-    const uint64_t head = head_cost(k, c), w = window(k);
+    const uint64_t head = head_cost(k, c), w = window(k, c);
     const uint64_t left = c->held < w ? w - c->held : 0;
     const uint64_t safe = min64(sure(k, c), left), more = min64(likely(k, c), left);
 

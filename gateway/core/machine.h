@@ -174,6 +174,7 @@ struct queue {
     uint32_t peers;      /* its connectors; NONE: none */
     uint32_t line_head, line_tail; /* those that wait with a bundle */
     uint32_t closed;     /* connectors whose gate is closed */
+    uint32_t weight_most; /* of its connectors */
 };
 
 /* How full the broker itself is. */

@@ -9,7 +9,7 @@
 
 enum {
     LOOK_US = 100000,   /* all queues are looked at so often: the longest that a sum, or its age, goes unnoticed */
-    LATE_US = 10000000, /* what a lost connection carried reaches its queue within this, or not at all */
+    LATE_US = 5000000,  /* what a lost connection carried reaches its queue within this, or not at all */
     MESSAGE_COST = 1024 /* bytes of the broker's memory and disk for a message, beside its body */
 };
 
@@ -101,7 +101,7 @@ link_peers(struct core *k)
         struct queue *q = &k->queues[i];
 
         q->peers = q->line_head = q->line_tail = NONE;
-        q->closed = 0;
+        q->closed = q->weight_most = 0;
         q->promised = 0;
     }
     for (uint32_t i = 0; i < k->n_connectors; i++) {
@@ -115,6 +115,8 @@ link_peers(struct core *k)
         q->peers = i;
         q->promised += c->gate.promise;
         q->closed += c->gate.reasons != 0;
+        if (c->cfg.weight > q->weight_most)
+            q->weight_most = c->cfg.weight;
     }
     for (uint32_t i = 0; i < k->n_queues; i++)
         if (k->queues[i].peers != NONE)
@@ -159,6 +161,8 @@ queues_join(struct core *k, struct connector *c)
         count_in(k, q, 1);
     c->gate.peer_next = q->peers;
     q->peers = c->number;
+    if (c->cfg.weight > q->weight_most)
+        q->weight_most = c->cfg.weight;
 }
 
 /* --- what is measured --- */

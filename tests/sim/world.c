@@ -438,6 +438,8 @@ on_effect(void *ctx, const struct core_effect *e)
     case CORE_COMMIT_GO:
     case CORE_COMMIT_FAIL:
     case CORE_JOURNAL:
+    case CORE_COUNT:
+    case CORE_NEWS:
         break; /* of schedules and states, which these connectors do not have */
     }
 }

@@ -88,6 +88,18 @@ note_fail(struct world *w, const struct core_effect *e)
 }
 
 static void
+note_journal(struct world *w, const struct core_effect *e)
+{
+    struct line l = {.reasons = e->u.journal.reasons, .has_inputs = e->u.journal.inputs != NULL};
+
+    snprintf(l.what, sizeof(l.what), "%s", e->u.journal.what);
+    snprintf(l.id, sizeof(l.id), "%s", e->u.journal.id == NULL ? "" : e->u.journal.id);
+    if (l.has_inputs)
+        l.inputs = *e->u.journal.inputs;
+    NOTE(w->lines, w->n_lines, l);
+}
+
+static void
 note(void *ctx, const struct core_effect *e)
 {
     struct world *w = ctx;
@@ -131,9 +143,15 @@ note(void *ctx, const struct core_effect *e)
     case CORE_COMMIT_FAIL:
         note_fail(w, e);
         break;
-    case CORE_CLEAR_STATE:
+    case CORE_COUNT:
+        NOTE(w->counts, w->n_counts, e->u.queue);
+        break;
     case CORE_JOURNAL:
-        break; /* the store's and the journal's alone */
+        note_journal(w, e);
+        break;
+    case CORE_CLEAR_STATE:
+    case CORE_NEWS:
+        break; /* the store's and the log's alone */
     }
     w->in_core = true;
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "core/core.h"
+#include "core/decide.h"
 #include "wire.h"
 
 enum {
@@ -62,6 +63,14 @@ struct leave {
     uint64_t        seq;
 };
 
+/* A line of the journal. */
+struct line {
+    char     what[24], id[65];
+    uint32_t reasons;
+    bool     has_inputs;
+    struct decide_inputs inputs;
+};
+
 struct world {
     struct core_config cfg;
     struct core       *core;
@@ -90,6 +99,10 @@ struct world {
     uint32_t           n_rows;    /* all that were to be stored, */
     uint32_t           n_stored;  /* and those that were answered for */
     bool               slow_disk; /* rows are answered for when the test says so (disk_answers), and not at once */
+    uint32_t           counts[256]; /* queues that were to be counted */
+    uint32_t           n_counts;
+    struct line        lines[1024];
+    uint32_t           n_lines;
     struct leave       leaves[256];
     uint32_t           n_leaves;
 };
