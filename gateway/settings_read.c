@@ -52,6 +52,8 @@ type_wanted(enum settings_kind kind)
         return "a size with its unit, in quotes";
     case SETTINGS_DURATION:
         return "a duration with its unit, in quotes";
+    case SETTINGS_DECIMAL:
+        return "a number without quotes, with at most six digits behind its point";
     case SETTINGS_HOSTS:
         return "a list of texts in quotes";
     case SETTINGS_TEXT:
@@ -96,8 +98,8 @@ example(const struct settings_key *key, const char *bare, char *buf, size_t cap)
 {
     const char *def = key->def == NULL || key->def[0] == '\0' ? NULL : key->def;
 
-    if (key->kind == SETTINGS_NUMBER || key->kind == SETTINGS_FLAG)
-        snprintf(buf, cap, "%s = %s;", bare, def);
+    if (key->kind == SETTINGS_NUMBER || key->kind == SETTINGS_FLAG || key->kind == SETTINGS_DECIMAL)
+        snprintf(buf, cap, "%s = %s;", bare, def == NULL ? "500" : def);
     else if (key->kind == SETTINGS_HOSTS)
         snprintf(buf, cap, "%s = ( \"%s\" );", bare, def);
     else
@@ -144,6 +146,15 @@ as_text(const config_setting_t *at, enum settings_kind kind, char *buf, size_t c
         if (type != CONFIG_TYPE_INT && type != CONFIG_TYPE_INT64)
             return NULL;
         snprintf(buf, cap, "%lld", config_setting_get_int64(at));
+        return buf;
+    }
+    if (kind == SETTINGS_DECIMAL) {
+        if (type == CONFIG_TYPE_INT || type == CONFIG_TYPE_INT64)
+            snprintf(buf, cap, "%lld", config_setting_get_int64(at));
+        else if (type == CONFIG_TYPE_FLOAT)
+            snprintf(buf, cap, "%.6f", config_setting_get_float(at));
+        else
+            return NULL;
         return buf;
     }
     if (kind == SETTINGS_HOSTS && (type == CONFIG_TYPE_LIST || type == CONFIG_TYPE_ARRAY))
@@ -272,6 +283,7 @@ read_connector(const struct reading *r, config_setting_t *at, struct settings_co
 
     g.keys = settings_connector_keys(&g.n);
     where(r, at, place);
+    memcpy(c->where, place, sizeof(place));
     if (!config_setting_is_group(at))
         return settings_blame(place, "connectors", r->err,
                               "found %s, expected a group: write { id = \"...\"; queue = \"...\"; }",
@@ -359,6 +371,50 @@ read_connectors(const struct reading *r, config_setting_t *list)
     return check_ids(r, list);
 }
 
+static int
+read_budget(const struct reading *r, config_setting_t *at, struct settings_group *to)
+{
+    struct group g = {.name = "groups", .base = to};
+
+    g.keys = settings_group_keys(&g.n);
+    where(r, at, to->where);
+    if (!config_setting_is_group(at))
+        return settings_blame(to->where, "groups", r->err,
+                              "expected a group: write { name = \"feeds\"; budget = \"2GB\"; }");
+    if (read_group(r, &g, at) != 0)
+        return -1;
+    if (to->name == NULL || to->budget == 0)
+        return settings_blame(to->where, "groups", r->err,
+                              "one has no name or no budget: write { name = \"feeds\"; budget = \"2GB\"; }");
+    return 0;
+}
+
+static int
+read_groups(const struct reading *r, config_setting_t *list)
+{
+    struct settings *s = r->draft->s;
+    char   place[SETTINGS_WHERE_MAX];
+    size_t n = (size_t)config_setting_length(list);
+
+    if (config_setting_type(list) != CONFIG_TYPE_LIST || n > SETTINGS_GROUPS_MAX)
+        return settings_blame(where(r, list, place), "groups", r->err,
+                              "expected a list of at most %d: write groups = ( { name = \"feeds\"; budget = \"2GB\"; } );",
+                              SETTINGS_GROUPS_MAX);
+    s->groups = calloc(n + 1, sizeof(*s->groups));
+    if (s->groups == NULL)
+        return err_set(r->err, ERR_NOMEM, 0, "settings");
+    for (unsigned i = 0; i < n; i++) {
+        s->n_groups = i + 1;
+        if (read_budget(r, config_setting_get_elem(list, i), &s->groups[i]) != 0)
+            return -1;
+        for (unsigned j = 0; j < i; j++)
+            if (strcmp(s->groups[j].name, s->groups[i].name) == 0)
+                return settings_blame(s->groups[i].where, "groups", r->err, "the name is taken by the one at %s",
+                                      s->groups[j].where);
+    }
+    return 0;
+}
+
 /* A name at the top that is neither a section nor a key. */
 static int
 unknown_top(const struct reading *r, const config_setting_t *at)
@@ -382,8 +438,8 @@ unknown_top(const struct reading *r, const config_setting_t *at)
     if (other != NULL)
         return settings_blame(place, shown, r->err, "there is no such section; did you mean %s?", other);
     return settings_blame(place, shown, r->err,
-                          "there is no such section; there are door, broker, memory, state, log, stop, "
-                          "accept_unknown, default_target, connectors");
+                          "there is no such section; there are door, broker, telemetry, admission, memory, state, log, "
+                          "stop, accept_unknown, default_target, groups, connectors");
 }
 
 static int
@@ -396,6 +452,8 @@ read_top(const struct reading *r, config_setting_t *at)
 
     if (strcmp(name, "connectors") == 0)
         return read_connectors(r, at);
+    if (strcmp(name, "groups") == 0)
+        return read_groups(r, at);
     if (g.n > 0 && !config_setting_is_group(at))
         return settings_blame(where(r, at, place), name, r->err, "found %s, expected a group: write %s = { ... };",
                               describe(at, found, sizeof(found)), name);

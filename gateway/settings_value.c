@@ -44,6 +44,14 @@ settings_amount(enum settings_kind kind, uint64_t amount, char *buf, size_t cap)
         snprintf(buf, cap, "%" PRIu64, amount);
         return;
     }
+    if (kind == SETTINGS_DECIMAL) {
+        int len = snprintf(buf, cap, "%" PRIu64 ".%06" PRIu64, amount / 1000000, amount % 1000000);
+        while (len > 0 && buf[len - 1] == '0')
+            buf[--len] = '\0';
+        if (len > 0 && buf[len - 1] == '.')
+            buf[--len] = '\0';
+        return;
+    }
     if (amount == 0)
         unit = kind == SETTINGS_SIZE ? &size_units[3] : &time_units[3];
     while (amount % unit->amount != 0)
@@ -180,6 +188,30 @@ set_duration(int64_t *field, const struct settings_key *key, const char *text, s
     return 0;
 }
 
+/* Digits, and behind a point at most six more: exact, as no float is. */
+static int
+set_decimal(struct settings_decimal *field, const struct settings_key *key, const char *text, struct err *err)
+{
+    const size_t whole = strspn(text, "0123456789"), rest = text[whole] == '.' ? strspn(text + whole + 1, "0123456789") : 0;
+    const bool ends = text[whole] == '\0' || (text[whole] == '.' && rest >= 1 && text[whole + 1 + rest] == '\0');
+    char shown[SETTINGS_SHOWN_MAX];
+    uint64_t micro = 0;
+
+    if (whole < 1 || !ends || rest > 6)
+        return err_set(err, ERR_CONFIG, 0,
+                       "\"%s\" is not a number of this kind: write digits, and at most six behind a point, such as 500 "
+                       "or 0.8",
+                       settings_show(text, shown));
+    for (size_t i = 0; i < whole + 6 && micro <= (uint64_t)key->max; i++) {
+        const size_t at = i < whole ? i : i + 1;
+        micro = micro * 10 + (at < whole + (rest > 0 ? 1 + rest : 0) ? (uint64_t)(text[at] - '0') : 0);
+    }
+    if (in_range(key, text, micro, err) != 0)
+        return -1;
+    *field = (struct settings_decimal){.micro = micro, .given = true};
+    return 0;
+}
+
 int
 settings_value_set(void *base, const struct settings_key *key, const char *text, struct err *err)
 {
@@ -196,6 +228,8 @@ settings_value_set(void *base, const struct settings_key *key, const char *text,
         return set_size(field, key, text, err);
     case SETTINGS_DURATION:
         return set_duration(field, key, text, err);
+    case SETTINGS_DECIMAL:
+        return set_decimal(field, key, text, err);
     case SETTINGS_WORD:
         return set_word(field, key, text, err);
     case SETTINGS_HOSTS:
@@ -209,6 +243,8 @@ settings_value_has(const void *base, const struct settings_key *key)
 {
     char *const *text = value_of(base, key);
 
+    if (key->kind == SETTINGS_DECIMAL)
+        return ((const struct settings_decimal *)value_of(base, key))->given;
     return key->kind != SETTINGS_TEXT || *text != NULL;
 }
 
@@ -249,6 +285,10 @@ settings_value_print(const void *base, const struct settings_key *key, FILE *to)
     case SETTINGS_DURATION: /* never negative: its bounds say so */
         settings_amount(key->kind, *(const uint64_t *)field, buf, sizeof(buf));
         fprintf(to, "\"%s\"", buf);
+        break;
+    case SETTINGS_DECIMAL:
+        settings_amount(key->kind, ((const struct settings_decimal *)field)->micro, buf, sizeof(buf));
+        fputs(buf, to);
         break;
     case SETTINGS_WORD:
         print_text(key->words[*(const int *)field], to);
