@@ -345,6 +345,7 @@ PUB_SRC := \
     common/text.c
 $(call system,publisher_test,$(PUB_SRC),rabbitmq)
 $(call system,publisher_faults_test,$(PUB_SRC),rabbitmq)
+$(call system,counts_test,$(PUB_SRC) gateway/broker/backoff.c gateway/broker/counts.c,rabbitmq)
 
 # Tests that are scripts; they print TAP.
 SYSTEM_SCRIPTS := \
