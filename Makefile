@@ -163,6 +163,18 @@ BROKER_SRC := \
     gateway/broker/verify.c \
     gateway/broker/watchdog.c \
     gateway/broker/window.c
+TELEMETRY_SRC := \
+    gateway/broker/backoff.c \
+    gateway/broker/figures.c \
+    gateway/broker/http.c \
+    gateway/broker/lives.c \
+    gateway/broker/manage.c \
+    gateway/broker/prom.c \
+    gateway/broker/round.c \
+    gateway/broker/rows.c \
+    gateway/broker/scrape.c \
+    gateway/broker/telemetry.c \
+    gateway/broker/wanted.c
 SETTINGS_SRC := \
     gateway/settings.c \
     gateway/settings_check.c \
@@ -265,6 +277,8 @@ $(call unit,operators_test,$(ADMIN_SRC) gateway/suggest.c $(CORE_SRC) common/clo
 $(call unit,send_test,tests/parts_double.c gateway/broker/send.c gateway/broker/watchdog.c gateway/broker/window.c common/clock.c \
     common/err.c common/text.c,rabbitmq no_heap)
 $(call unit,size_test,common/size.c common/err.c common/text.c)
+$(call unit,telemetry_test,tests/unit/tiny_http.c $(TELEMETRY_SRC) common/clock.c common/err.c common/log.c common/mailbox.c \
+    common/text.c,curl jansson)
 $(call unit,text_test,common/text.c)
 $(call unit,vectors_test,tests/vectors.c common/text.c $(WIRE_SRC),msgpack)
 $(call unit,watchdog_test,gateway/broker/watchdog.c common/clock.c common/err.c common/text.c)
@@ -355,6 +369,7 @@ PUB_SRC := \
     common/text.c
 $(call system,publisher_test,$(PUB_SRC),rabbitmq)
 $(call system,publisher_faults_test,$(PUB_SRC),rabbitmq)
+$(call system,counts_test,$(PUB_SRC) gateway/broker/backoff.c gateway/broker/counts.c,rabbitmq)
 
 # Tests that are scripts; they print TAP.
 SYSTEM_SCRIPTS := \
