@@ -200,6 +200,8 @@ ADMIN_SRC := \
 GATEWAY_SRC := \
     $(CORE_SRC) \
     $(BROKER_SRC) \
+    $(TELEMETRY_SRC) \
+    gateway/broker/counts.c \
     $(SETTINGS_SRC) \
     $(STATE_SRC) \
     gateway/store/journal.c \
@@ -210,9 +212,11 @@ GATEWAY_SRC := \
     gateway/files.c \
     gateway/formats/former.c \
     gateway/formed.c \
+    gateway/gauged.c \
     gateway/loop.c \
     gateway/loop_open.c \
     gateway/main.c \
+    gateway/measures.c \
     gateway/plan.c \
     gateway/schedules.c \
     gateway/states.c \
@@ -227,7 +231,7 @@ GATEWAY_SRC := \
     common/text.c \
     $(WIRE_SRC)
 GATEWAY := $(B)/sluiced
-$(call program,sluiced,$(GATEWAY_SRC),zmq rabbitmq msgpack config sqlite3 jansson)
+$(call program,sluiced,$(GATEWAY_SRC),zmq rabbitmq msgpack config sqlite3 jansson curl)
 
 # Connectors: $(call connector,NAME,SOURCES,LIBRARIES)
 KIT_SRC := \
@@ -302,7 +306,7 @@ $(call unit,bodies_test,gateway/bodies.c common/err.c common/text.c,no_heap)
 $(call unit,files_test,gateway/files.c common/clock.c common/err.c common/log.c common/text.c)
 $(call unit,targets_test,gateway/targets.c common/err.c common/text.c)
 $(call unit,router_test,gateway/doors/router.c common/clock.c common/err.c common/text.c,zmq)
-$(call unit,plan_test,gateway/plan.c gateway/targets.c $(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
+$(call unit,plan_test,gateway/gauged.c gateway/plan.c gateway/targets.c $(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
 $(call unit,commit_test,$(CORE_WORLD),msgpack)
 $(call unit,settings_test,$(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
 $(call unit,state_test,$(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c,sqlite3)

@@ -183,6 +183,7 @@ schedules_journal(struct loop *l, const struct core_effect *e)
     line.run = e->u.journal.run;
     line.text = e->u.journal.text;
     line.text_len = e->u.journal.text_len;
+    line.inputs = e->u.journal.inputs;
     journal_write(l->journal, &line);
     snprintf(what, sizeof(what), "schedule_%s", e->u.journal.what);
     log_event(l->log, LOG_INFO, what, LOG_STR("connector", e->u.journal.id),

@@ -26,7 +26,9 @@ look(const struct decide_inputs *in, const struct decide_level *level, enum wire
 uint32_t
 decide(const struct decide_inputs *in)
 {
-    return look(in, &in->queue, WIRE_HOLD_QUEUE) | look(in, &in->group, WIRE_HOLD_BUDGET) |
+    const uint32_t queue = look(in, &in->queue, WIRE_HOLD_QUEUE);
+
+    return (in->first_free ? queue & ~(uint32_t)WIRE_HOLD_QUEUE : queue) | look(in, &in->group, WIRE_HOLD_BUDGET) |
            look(in, &in->all, WIRE_HOLD_BUDGET) | look(in, &in->memory, WIRE_HOLD_BUDGET) |
            look(in, &in->disk, WIRE_HOLD_BUDGET);
 }

@@ -25,6 +25,7 @@ struct decide_inputs {
     uint32_t resume_ppm;         /* what was closed opens below so many millionths of its limit, so that it does not flap */
     uint32_t before;             /* bits of wire_hold: the answer before */
     bool     run_on_stale;       /* what is unknown does not hold */
+    bool     first_free;         /* the first run ever: its queue does not hold it, however full */
 };
 
 /* Bits of wire_hold: why not; 0: there is room. */

@@ -345,6 +345,7 @@ void schedule_operator(struct core *k, const char *id, enum core_action action);
 void schedule_timers(struct core *k);
 void schedule_left(struct core *k, struct connector *c); /* its connection is no more */
 uint32_t schedule_reasons(const struct core *k, const struct connector *c); /* that would hold it now */
+bool schedule_first_free(const struct schedule *s); /* the first run ever, which its queue does not hold */
 bool schedule_too_early(const struct core *k, const struct schedule *s);
 bool schedule_tell(struct core *k, struct connector *c); /* false: it does not ask to run, other holds may be told */
 

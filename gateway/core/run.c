@@ -39,7 +39,7 @@ run_decision(struct core *k, const struct connector *c, const char *what, uint32
     core_emit(k, &e);
 }
 
-/* The figures that stand behind a permit or a hold, where there are any. */
+/* The figures that stand behind a permit or a hold, where there are any; before a first run counts as begun. */
 void
 run_decided(struct core *k, const struct connector *c, const char *what, uint32_t reasons)
 {
@@ -50,6 +50,7 @@ run_decided(struct core *k, const struct connector *c, const char *what, uint32_
         return;
     }
     gate_inputs(k, c, &inputs);
+    inputs.first_free = schedule_first_free(&c->sch);
     run_decision(k, c, what, reasons, &inputs);
 }
 
@@ -187,7 +188,7 @@ run_send_permit(struct core *k, const struct connector *c)
 }
 
 static void
-begin(struct core *k, struct connector *c, const char *what)
+begin(struct core *k, struct connector *c)
 {
     struct schedule *s = &c->sch;
 
@@ -196,7 +197,6 @@ begin(struct core *k, struct connector *c, const char *what)
     s->held_by = s->told = 0;
     due_drop(k, c);
     gate_promise(k, c);
-    run_decided(k, c, what, 0);
     run_store(k, c);
 }
 
@@ -206,7 +206,9 @@ run_permit(struct core *k, struct connector *c)
     const uint64_t r[2] = {core_random(k), core_random(k)};
 
     memcpy(c->sch.run, r, sizeof(c->sch.run));
-    begin(k, c, "permit");
+    c->sch.running = true; /* the line names its run */
+    run_decided(k, c, "permit", 0);
+    begin(k, c);
     run_send_permit(k, c);
 }
 
@@ -320,7 +322,8 @@ run_declared(struct core *k, struct connector *c, const struct wire_msg *m)
     } else if (!s->ended_known || s->lost || memcmp(s->ended, m->run, sizeof(s->ended)) != 0) {
         /* We were started again, or thought it lost: as long as no newer run is permitted, it goes on. */
         memcpy(s->run, m->run, sizeof(s->run));
-        begin(k, c, "adopted");
+        begin(k, c);
+        run_journal(k, c, "adopted", 0, NULL);
     } else if (m->type == WIRE_PING && s->end_stored) {
         run_answer_done(k, c); /* the answer was lost on the way, at a full pipe */
     }

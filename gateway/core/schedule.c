@@ -29,13 +29,19 @@ schedule_too_early(const struct core *k, const struct schedule *s)
     return periodic(s) && !s->run_now && k->now_us < due_of(s);
 }
 
+bool
+schedule_first_free(const struct schedule *s)
+{
+    return !s->ran && s->first == WIRE_FIRST_FREE && periodic(s);
+}
+
 uint32_t
 schedule_reasons(const struct core *k, const struct connector *c)
 {
     const struct schedule *s = &c->sch;
     uint32_t r = k->reasons | s->reasons | credit_hold(k, c);
 
-    if (!s->ran && s->first == WIRE_FIRST_FREE && periodic(s))
+    if (schedule_first_free(s))
         r &= ~(uint32_t)WIRE_HOLD_QUEUE;
     return r;
 }

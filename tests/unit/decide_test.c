@@ -69,6 +69,20 @@ what_was_closed_opens_below_its_mark_and_not_before(void **state)
 }
 
 static void
+the_first_run_ever_skips_the_queue_but_not_what_is_unknown(void **state)
+{
+    struct decide_inputs in = of_queue(900, 10);
+
+    (void)state;
+    in.first_free = true;
+    assert_int_equal(decide(&in), 0);
+    in.all = (struct decide_level){9, 9};
+    assert_int_equal(decide(&in), WIRE_HOLD_BUDGET);
+    in.queue.upper = DECIDE_UNKNOWN;
+    assert_int_equal(decide(&in), WIRE_HOLD_BUDGET | WIRE_HOLD_TELEMETRY_STALE);
+}
+
+static void
 every_level_has_a_say_and_they_are_told_together(void **state)
 {
     struct decide_inputs in = of_queue(10, 10);
@@ -106,6 +120,7 @@ main(void)
         cmocka_unit_test(a_threshold_of_zero_holds_an_empty_queue),
         cmocka_unit_test(what_is_unknown_holds_and_is_not_zero),
         cmocka_unit_test(what_was_closed_opens_below_its_mark_and_not_before),
+        cmocka_unit_test(the_first_run_ever_skips_the_queue_but_not_what_is_unknown),
         cmocka_unit_test(every_level_has_a_say_and_they_are_told_together),
         cmocka_unit_test(a_mark_is_exact_to_the_byte_for_the_largest_limits),
     };
