@@ -233,6 +233,11 @@ GATEWAY_SRC := \
 GATEWAY := $(B)/sluiced
 $(call program,sluiced,$(GATEWAY_SRC),zmq rabbitmq msgpack config sqlite3 jansson curl)
 
+# What operators run.
+REPLAY_SRC := gateway/ctl/replay.c gateway/core/decide.c common/err.c common/text.c $(WIRE_SRC)
+REPLAY := $(B)/sluice-replay
+$(call program,sluice-replay,gateway/ctl/main.c $(REPLAY_SRC),jansson msgpack)
+
 # Connectors: $(call connector,NAME,SOURCES,LIBRARIES)
 KIT_SRC := \
     connectors/kit/exits.c \
@@ -280,6 +285,7 @@ $(call unit,operators_test,$(ADMIN_SRC) gateway/suggest.c $(CORE_SRC) common/clo
     $(WIRE_SRC),jansson msgpack)
 $(call unit,send_test,tests/parts_double.c gateway/broker/send.c gateway/broker/watchdog.c gateway/broker/window.c common/clock.c \
     common/err.c common/text.c,rabbitmq no_heap)
+$(call unit,replay_test,$(REPLAY_SRC) gateway/store/journal.c common/clock.c common/log.c common/mailbox.c,jansson msgpack)
 $(call unit,size_test,common/size.c common/err.c common/text.c)
 $(call unit,telemetry_test,tests/unit/tiny_http.c $(TELEMETRY_SRC) common/clock.c common/err.c common/log.c common/mailbox.c \
     common/text.c,curl jansson)
@@ -397,7 +403,7 @@ $(call bench,wire,common/text.c $(WIRE_SRC),msgpack)
 LIBRARY := $(B)/libsluice.a $(B)/libsluice.so
 
 # With a recipe there is no word of nothing to be done.
-all: $(GATEWAY) $(LIBRARY) $(CONNECTORS)
+all: $(GATEWAY) $(REPLAY) $(LIBRARY) $(CONNECTORS)
 	@:
 .DEFAULT_GOAL := all
 
@@ -540,7 +546,7 @@ DOCS := README.md ARCHITECTURE.md LICENSE $(wildcard docs/*.md) bench/README.md 
     include/sluice/sluice.h tests/vectors/index.tsv $(wildcard tests/vectors/*/*.bin)
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/sluice
-	install -m 755 $(GATEWAY) $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(GATEWAY) $(REPLAY) $(DESTDIR)$(PREFIX)/bin
 	for c in $(CONNECTORS); do install -m 755 $$c $(DESTDIR)$(PREFIX)/bin/sluice-$${c##*/} || exit 1; done
 	install -m 644 include/sluice/sluice.h $(DESTDIR)$(PREFIX)/include/sluice
 	install -m 644 $(B)/libsluice.a $(DESTDIR)$(PREFIX)/lib
