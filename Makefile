@@ -84,6 +84,7 @@ connector = $(eval CONNECTORS += $(B)/connectors/$(strip $1))$(call program,conn
 unit      = $(eval UNIT += $(B)/tests/unit/$(strip $1))$(call program,tests/unit/$(strip $1),tests/unit/$(strip $1).c $2,cmocka $3)
 sim       = $(eval SIM += $(B)/tests/sim/$(strip $1))$(call program,tests/sim/$(strip $1),tests/sim/$(strip $1).c $2,cmocka $3)
 system    = $(eval SYSTEM += $(B)/tests/system/$(strip $1))$(call program,tests/system/$(strip $1),tests/system/$(strip $1).c $2,cmocka $3)
+tool      = $(eval TOOLS += $(B)/tests/system/$(strip $1))$(call program,tests/system/$(strip $1),tests/system/$(strip $1).c $2,$3)
 bench     = $(eval BENCH += $(B)/bench/$(strip $1))$(call program,bench/$(strip $1),bench/$(strip $1).c $2,$3)
 fuzz      = $(eval FUZZ += $(strip $1))$(call program,tests/fuzz/$(strip $1),tests/fuzz/$(strip $1).c $2,$3)
 SOURCES :=
@@ -197,6 +198,23 @@ ADMIN_SRC := \
     gateway/admin/operators.c \
     gateway/admin/request.c \
     gateway/admin/socket.c
+OPENCTI_SRC := \
+    gateway/formats/base64.c \
+    gateway/formats/budget.c \
+    gateway/formats/content.c \
+    gateway/formats/edges.c \
+    gateway/formats/embedded.c \
+    gateway/formats/envelope.c \
+    gateway/formats/index.c \
+    gateway/formats/json.c \
+    gateway/formats/jsontext.c \
+    gateway/formats/names.c \
+    gateway/formats/opencti.c \
+    gateway/formats/options.c \
+    gateway/formats/siphash.c \
+    gateway/formats/sort.c \
+    gateway/formats/split.c \
+    gateway/formats/types.c
 GATEWAY_SRC := \
     $(CORE_SRC) \
     $(BROKER_SRC) \
@@ -210,6 +228,7 @@ GATEWAY_SRC := \
     gateway/doors/router.c \
     gateway/effects.c \
     gateway/files.c \
+    $(OPENCTI_SRC) \
     gateway/formats/former.c \
     gateway/formed.c \
     gateway/gauged.c \
@@ -380,13 +399,18 @@ PUB_SRC := \
 $(call system,publisher_test,$(PUB_SRC),rabbitmq)
 $(call system,publisher_faults_test,$(PUB_SRC),rabbitmq)
 $(call system,counts_test,$(PUB_SRC) gateway/broker/backoff.c gateway/broker/counts.c,rabbitmq)
+$(call system,publisher_parts_test,tests/parts_double.c tests/system/proxy.c $(PUB_SRC),rabbitmq no_heap)
 
 # Tests that are scripts; they print TAP.
 SYSTEM_SCRIPTS := \
     tests/system/broker_test.sh \
     tests/system/client_abi_test.sh \
     tests/system/demo_test.sh \
-    tests/system/install_test.sh
+    tests/system/install_test.sh \
+    tests/system/opencti_pycti_test.sh
+
+# What scripts run: $(call tool,NAME,MORE SOURCES,LIBRARIES)
+$(call tool,opencti_split,$(OPENCTI_SRC) common/err.c common/text.c)
 
 # Fuzz targets: $(call fuzz,NAME,MORE SOURCES,LIBRARIES)
 $(call fuzz,kev_fuzz,$(KEV_SRC:connectors/cisa-kev/run.c=) tests/unit/sluice_double.c,config curl jansson crypto)
@@ -448,7 +472,7 @@ test:
 	@$(MAKE) --no-print-directory -j$(JOBS) all tests
 	@$(MAKE) --no-print-directory test-run
 
-tests: $(UNIT) $(SIM) $(SYSTEM)
+tests: $(UNIT) $(SIM) $(SYSTEM) $(TOOLS)
 	@:
 test-run: all tests
 	@$(RUN_TESTS) $(UNIT) $(SIM) $(SYSTEM) $(SYSTEM_SCRIPTS)

@@ -215,6 +215,18 @@ take_pub_events(struct loop *l)
 
 /* --- configuration --- */
 
+static int
+check_configured(const struct loop *l, const struct core_connector *list, uint32_t n, struct err *err)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (!core_configured(l->core, list[i].id))
+            return err_set(err, ERR_FULL, 0,
+                           "connectors: there is no room for %s and all that were known before, at most %d: restart "
+                           "sluiced",
+                           list[i].id, CORE_CONNECTORS_MAX);
+    return 0;
+}
+
 int
 loop_configure(struct loop *l, const struct settings *s, struct err *err)
 {
@@ -239,6 +251,7 @@ loop_configure(struct loop *l, const struct settings *s, struct err *err)
         e.u.configure.n = (uint32_t)s->n_connectors;
         e.u.configure.unknown = s->accept_unknown ? &unknown : NULL;
         effects_step(l, &e);
+        rc = check_configured(l, list, e.u.configure.n, err);
     }
     free(list);
     return rc;

@@ -180,6 +180,7 @@ schedules_journal(struct loop *l, const struct core_effect *e)
     char what[WHAT_MAX], reasons[160], run[2 * WIRE_RUN_LEN + 1];
 
     line.reasons = e->u.journal.reasons;
+    line.due_us = e->u.journal.due_us;
     line.run = e->u.journal.run;
     line.text = e->u.journal.text;
     line.text_len = e->u.journal.text_len;

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 struct parts_double {
     struct parts     parts;
@@ -11,6 +12,8 @@ struct parts_double {
     uint32_t         odd; /* the one of another size; UINT32_MAX: none */
     uint64_t         odd_size;
     _Atomic uint64_t written;
+    _Atomic uint32_t gate; /* the one before which is waited; UINT32_MAX: none */
+    atomic_bool      waits;
 };
 
 static uint64_t
@@ -36,10 +39,23 @@ fill(uint32_t i, unsigned char *to, uint64_t size)
 }
 
 static void
+wait_at_gate(struct parts_double *d, uint32_t i)
+{
+    const struct timespec ms = {.tv_nsec = 1000000};
+
+    while (atomic_load(&d->gate) == i) {
+        atomic_store(&d->waits, true);
+        nanosleep(&ms, NULL);
+    }
+    atomic_store_explicit(&d->waits, false, memory_order_relaxed);
+}
+
+static void
 write_one(const struct parts *p, uint32_t i, void *to)
 {
     struct parts_double *d = (struct parts_double *)(uintptr_t)p;
 
+    wait_at_gate(d, i);
     atomic_fetch_add_explicit(&d->written, 1, memory_order_relaxed);
     fill(i, to, size_of(p, i));
 }
@@ -76,6 +92,7 @@ parts_double_new(uint32_t n, uint64_t size)
         abort();
     d->size = size;
     d->odd = UINT32_MAX;
+    d->gate = UINT32_MAX;
     count_bytes(&d->parts);
     return &d->parts;
 }
@@ -88,6 +105,24 @@ parts_double_odd(struct parts *p, uint32_t i, uint64_t size)
     d->odd = i;
     d->odd_size = size;
     count_bytes(p);
+}
+
+void
+parts_double_gate(struct parts *p, uint32_t i)
+{
+    atomic_store(&((struct parts_double *)p)->gate, i);
+}
+
+bool
+parts_double_waits(const struct parts *p)
+{
+    return atomic_load(&((struct parts_double *)(uintptr_t)p)->waits);
+}
+
+void
+parts_double_open(struct parts *p)
+{
+    parts_double_gate(p, UINT32_MAX);
 }
 
 uint64_t

@@ -16,6 +16,11 @@ struct parts *parts_double_new(uint32_t n, uint64_t size);
 /* Message i has another size. */
 void parts_double_odd(struct parts *p, uint32_t i, uint64_t size);
 
+/* Whoever makes message i waits before it, until parts_double_open.  Does it wait? */
+void parts_double_gate(struct parts *p, uint32_t i);
+bool parts_double_waits(const struct parts *p);
+void parts_double_open(struct parts *p);
+
 /* How often a message was made. */
 uint64_t parts_double_written(const struct parts *p);
 

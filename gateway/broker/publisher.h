@@ -81,7 +81,8 @@ enum pub_event_kind {
     PUB_BAD_TARGET /* the target is missing or would lose what is confirmed; not published (text: why) */
 };
 
-/* What comes back.  Where a bundle has several messages, the text names the one that it is about.  text is allocated with malloc, and owned by who takes the event; NULL for none. */
+/* What comes back.  text is allocated with malloc, and owned by who takes the event; NULL for none.  Where a bundle has
+ * several messages, it names the one that it is about: "message 3 of 42: ...". */
 struct pub_event {
     enum pub_event_kind kind;
     uint32_t publisher; /* as given to publisher_start */

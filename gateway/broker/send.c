@@ -22,7 +22,7 @@
 #include "window.h"
 
 enum {
-    HEADS_MAX = 1536,   /* method and header: names of 255 bytes each, content type and encoding, message id, five headers */
+    HEADS_MAX = 1536,   /* method and header: four texts of 255 bytes each, message id, five headers */
     COPY_MOST = 8192,   /* a payload up to this is cheaper to copy than to name to the kernel */
     FRAME_HEAD = 7,
     FRAME_END = 0xCE,
@@ -33,6 +33,7 @@ enum {
 /* A message that was made of a bundle, whole. */
 struct made {
     struct made *before; /* made before it */
+    size_t       all;    /* bytes, with those before it */
     uint8_t      bytes[];
 };
 
@@ -239,6 +240,7 @@ sender_make(struct sender *s, const struct link *l, const struct window_item *it
     if (made == NULL)
         return false;
     made->before = s->made;
+    made->all = (size_t)item->size + (s->made != NULL ? s->made->all : 0);
     s->made = made;
     parts->kind->write(parts, item->part, made->bytes);
     return true;
@@ -280,7 +282,7 @@ sender_begin(struct sender *s, struct link *l, const struct window_item *item, s
     const struct pub_message *m = &item->message;
     const struct parts *parts = m->parts;
     const char *const ctype = parts != NULL ? parts->ctype : m->body->ctype;
-    const bool several = parts != NULL && parts->n > 1;
+    const uint32_t n = parts != NULL ? parts->n : 1;
     char id[WINDOW_ID_MAX];
     const size_t id_len = window_id(item, id);
     amqp_basic_publish_t method = {.exchange = amqp_cstring_bytes(m->target->exchange),
@@ -292,12 +294,12 @@ sender_begin(struct sender *s, struct link *l, const struct window_item *item, s
         header_number("x-sluice-epoch", m->epoch),
         header_number("x-sluice-seq", m->seq),
         header_number("x-sluice-part", (uint64_t)item->part + 1),
-        header_number("x-sluice-parts", several ? parts->n : 1)};
+        header_number("x-sluice-parts", n)};
     amqp_basic_properties_t properties = {
         ._flags = AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_MESSAGE_ID_FLAG | AMQP_BASIC_HEADERS_FLAG,
         .delivery_mode = AMQP_DELIVERY_PERSISTENT,
         .message_id = {.len = id_len, .bytes = id},
-        .headers = {.num_entries = several ? 5 : 3, .entries = headers}};
+        .headers = {.num_entries = n > 1 ? 5 : 3, .entries = headers}};
 
     assert(s->chunk == NULL && (parts != NULL || m->body->have == m->body->size));
     if (ctype[0] != '\0') {
@@ -353,6 +355,9 @@ sender_open(const struct sender *s)
 bool
 sender_full(const struct sender *s)
 {
+    /* A large message that was made is kept until its last byte is written: the next is not made before. */
+    if (s->chunk == NULL && s->made != NULL && s->made->all >= SEND_FULL)
+        return true;
     /* Three pieces a frame; its head and end, or the whole of a small one, in held. */
     return s->bytes >= SEND_FULL || s->n + 4 > PIECES || s->used + HEADS_MAX + COPY_MOST + FRAME_HEAD + 1 > HELD;
 }
@@ -409,6 +414,8 @@ free_written(struct sender *s)
         rest = &s->made->before;
     free_made(*rest);
     *rest = NULL;
+    if (s->made != NULL)
+        s->made->all = s->whole.len;
 }
 
 int

@@ -29,8 +29,8 @@ struct sender *sender_new(struct err *err);
  * false: no memory; nothing has moved. */
 bool sender_make(struct sender *s, const struct link *l, const struct window_item *item);
 
-/* Begin a message (its body is borrowed until it is sent whole, or sender_drop; parts only for the call): its method and
- * header, and of a small part its body.  -1: the link is of no more use. */
+/* Begin a message (its body is borrowed until it is sent whole, or sender_drop; parts only for the call): its method
+ * and header, and of a small part its body.  -1: the link is of no more use. */
 int sender_begin(struct sender *s, struct link *l, const struct window_item *item, struct err *err);
 
 /* One more frame of the message that is begun. */

@@ -154,7 +154,7 @@ static void
 came_back(struct session *s, const struct window_item *item, char **returned)
 {
     doubt(s, &item->message);
-    if (queue_gone(item->message.target)) { /* given again, it finds the queue declared anew, or is told of the bad target */
+    if (queue_gone(item->message.target)) { /* given again, it finds the queue declared anew, or is told it is bad */
         settled(s, item, PUB_NACKED, NULL);
         return;
     }
@@ -433,7 +433,7 @@ verify_some(struct session *s, struct err *err)
 
 enum fit { FIT_YES, FIT_LATER, FIT_NOT, FIT_LOST };
 
-/* May something be published to this target?  NOT: that is its result, and the text (malloc, or NULL) goes to who asked;
+/* May something be published to this target?  NOT: that is its result, and who asked takes the text (malloc, or NULL);
  * LOST: the link is of no more use. */
 static enum fit
 fit(struct session *s, const struct pub_target *def, enum pub_event_kind *ret_kind, char **ret_text, struct err *err)

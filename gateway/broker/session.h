@@ -2,8 +2,8 @@
  *
  * A message that makes the broker close the channel takes all that are open with it: their fate is unknown.  They are
  * published again one at a time, until the culprit's turn closes the channel again; then it alone is refused.
- * A bundle of several messages is gone through by a cursor: only what is open has a place.  Those that are posted behind
- * it wait until all of it is begun.  When it has failed, what was put aside of it is not published again.
+ * A bundle of several messages is gone through by a cursor: only what is open has a place.  Those that are posted
+ * behind it wait until all of it is begun.  When it has failed, what was put aside of it is not published again.
  * Bound: as many messages as the window holds, and as many again to be published anew.
  * Thread: the publisher's only. */
 #ifndef SESSION_H

@@ -28,7 +28,7 @@ core_new(const struct core_config *config, struct err *err)
     }
     k->cfg = *config;
     k->free_slot = NONE;
-    k->hungry = k->dirty = k->unsaved = k->retry = k->heard = k->line = (struct list){NONE, NONE};
+    k->hungry = k->dirty = k->unsaved = k->retry = k->heard = k->line = k->unstored = (struct list){NONE, NONE};
     k->random[0] = config->seed ^ 0x9e3779b97f4a7c15ULL;
     k->random[1] = config->seed + 1;
     k->now_us = INT64_MIN;
@@ -95,6 +95,10 @@ link_in(const struct core *k, const struct list *l, struct connector *c, bool **
     if (l == &k->line) {
         *flag = &c->sch.in_line;
         return &c->sch.line_next;
+    }
+    if (l == &k->unstored) {
+        *flag = &c->sch.unstored;
+        return &c->sch.unstored_next;
     }
     *flag = &c->retrying;
     return &c->retry_next;
@@ -254,6 +258,7 @@ core_step(struct core *k, const struct core_event *e, int64_t now_us, const stru
         break;
     case CORE_SAVE:
         verdict_save(k);
+        run_save(k);
         break;
     case CORE_DRAIN:
         schedule_operator(k, NULL, CORE_DRAIN_ON);
@@ -289,9 +294,11 @@ core_due(const struct core *k)
 }
 
 bool
-core_knows(const struct core *k, const char *id)
+core_configured(const struct core *k, const char *id)
 {
-    return table_find(k, id, (uint32_t)strlen(id)) != NONE;
+    const uint32_t i = table_find(k, id, (uint32_t)strlen(id));
+
+    return i != NONE && k->connectors[i]->configured;
 }
 
 const char *

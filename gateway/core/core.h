@@ -100,7 +100,8 @@ enum core_action {
 };
 
 enum core_event_kind {
-    CORE_CONFIGURE, /* list: all connectors, at start and at each reload; unknown: how others are treated */
+    CORE_CONFIGURE, /* list: all connectors, at start and at each reload; unknown: how others are treated.  All or
+                       nothing: see core_configured */
     CORE_MARK,      /* mark: what the state knows of a connector; before its first hello */
     CORE_MESSAGE,   /* conn, msg, body_len, from a connector: hello ready bundle done ping bye */
     CORE_GONE,      /* conn: the door has lost it */
@@ -125,7 +126,7 @@ enum core_event_kind {
     CORE_QUEUE_GONE, /* measured: there is no such queue */
     CORE_BROKER,    /* node: memory, disk and alarms of the broker */
     CORE_RESTARTED, /* the broker started again: its statistics are worth nothing for a while */
-    CORE_SAVE,      /* time to write marks: answered with CORE_STORE_MARK for each that moved */
+    CORE_SAVE,      /* time to write marks: answered with CORE_STORE_MARK for each that moved; rows that failed, too */
     CORE_DRAIN,     /* stop: no more credit, no more permits */
     CORE_STOP,      /* the gateway ends now: say so to all who are connected */
     CORE_TURN       /* the end of a turn of the loop: what is gathered is said now; timers are looked at */
@@ -217,7 +218,8 @@ enum core_effect_kind {
     CORE_FREE,       /* slot: its body is of no more use */
     CORE_PUBLISH,    /* slot, publish: hand the body to a publisher */
     CORE_STORE_MARK, /* mark */
-    CORE_STORE_ROW,  /* row, ticket: keep this schedule; answered with CORE_STORED */
+    CORE_STORE_ROW,  /* row, ticket: keep this schedule; answered with CORE_STORED, before which its connector has
+                        no other */
     CORE_CLEAR_STATE, /* id: make this connector's state empty, with the next version */
     CORE_COMMIT_GO,  /* go: store the state of this ticket now, with the row in one; answered with CORE_COMMITTED */
     CORE_COMMIT_FAIL, /* fail: the state of this ticket will not be stored */
@@ -283,8 +285,9 @@ struct core_effect {
         } fail;
         struct {
             const char    *id;      /* NULL: of the whole gateway */
-            const char    *what;    /* "permit" "hold" "done" "failed" "lost" "adopted" "paused" ... */
-            uint32_t       reasons; /* of a hold */
+            const char    *what;    /* "permit" "hold" "skipped" "done" "failed" "lost" "adopted" "paused" ... */
+            uint32_t       reasons; /* of a hold, or why a period is skipped */
+            int64_t        due_us;  /* wall clock: since when its time has come, by its schedule; 0: none decides */
             const uint8_t *run;     /* WIRE_RUN_LEN bytes; NULL: none */
             const char    *text;    /* of a connector, UTF-8, text_len bytes; NULL: none */
             uint32_t       text_len;
@@ -309,15 +312,16 @@ void core_step(struct core *core, const struct core_event *event, int64_t now_us
 /* When CORE_TURN must come at the latest, for timers; INT64_MAX: no timer runs. */
 int64_t core_due(const struct core *core);
 
-/* Is such a connector known?  For who takes an operator's request. */
-bool core_knows(const struct core *core, const char *id);
+/* Is it configured?  After a CORE_CONFIGURE all of its list are; or some are not, and then nothing was changed: there
+ * was no memory, or more than CORE_CONNECTORS_MAX would be known, those that were taken out included. */
+bool core_configured(const struct core *core, const char *id);
 
 /* How a connector stands with its schedule: what an operator is shown. */
 struct core_status {
     const char *id;             /* lent until the core is freed */
     uint8_t     kind;           /* 0: none; else enum wire_schedule + 1 */
     bool        configured, connected, paused;
-    bool        running, asking; /* run is under way; it waits for a permit */
+    bool        running;        /* run is under way */
     bool        due;            /* nothing but reasons keeps it from a run */
     uint8_t     run[WIRE_RUN_LEN];
     uint32_t    reasons;        /* bits of wire_hold that would hold it now */

@@ -36,6 +36,7 @@ struct schedule {
     uint8_t  first;      /* enum wire_first */
     uint8_t  resume;     /* enum wire_resume */
     bool     ran;        /* a run was ever permitted */
+    bool     skipped;    /* none was, and the first one waits for a period (resume "schedule") */
     bool     asking;     /* it said ready, and is neither permitted nor turned away */
     bool     answer;     /* a ready that was not answered yet */
     bool     running;    /* run is under way */
@@ -45,7 +46,9 @@ struct schedule {
     bool     paused, run_now;
     bool     ack;        /* the end of `ended` is to be answered, when row ack_row is stored */
     bool     end_stored; /* it is on disk that `ended` is over */
-    bool     unstored;   /* the last row was not stored: again with the next ping */
+    bool     row_out;    /* row is at the store */
+    bool     row_due;    /* ... and there is a newer one, for when that is answered */
+    bool     unstored;   /* in the list of those whose row failed */
     bool     in_line;
     uint8_t  run[WIRE_RUN_LEN], ended[WIRE_RUN_LEN];
     uint32_t reasons;    /* found by others, of this connector alone */
@@ -54,7 +57,7 @@ struct schedule {
     uint32_t row, ack_row; /* rows are numbered, so that an old answer is known */
     uint32_t end_row;    /* the first that says that `ended` is over */
     uint32_t heap_at;    /* its place among who is due; NONE: not there */
-    uint32_t line_next;
+    uint32_t line_next, unstored_next;
     int64_t  period_us;
     int64_t  base_us;    /* the next run is due at base + period */
     int64_t  due_us;     /* when it is looked at next, if heap_at is set */
@@ -219,6 +222,7 @@ struct core {
     int64_t   evicted_us;       /* when idle holders of credit were last looked for */
     struct list hungry, dirty, unsaved, retry, heard;
     struct list line;           /* who is due and held, first come first */
+    struct list unstored;       /* whose row the disk did not take */
     struct {
         uint32_t *at;           /* connectors, a heap by due_us */
         uint32_t  n, cap;
@@ -248,7 +252,7 @@ struct core {
 void     core_emit(struct core *k, const struct core_effect *e);
 void     core_send(struct core *k, uint64_t conn, const struct wire_msg *m);
 uint64_t core_random(struct core *k);
-void     list_push(struct core *k, struct list *l, uint32_t i); /* hungry, dirty, unsaved, retry or line */
+void     list_push(struct core *k, struct list *l, uint32_t i); /* any but heard */
 uint32_t list_pop(struct core *k, struct list *l);
 
 /* table.c: connectors by id and by connection */
@@ -259,7 +263,7 @@ bool     table_bind(struct core *k, uint64_t conn, uint32_t i);
 void     table_unbind(struct core *k, uint64_t conn);
 void     table_free(struct core *k);
 
-/* session.c: hello, liveness, runs */
+/* session.c: hello, liveness, who is configured */
 void session_configure(struct core *k, const struct core_event *e);
 uint32_t session_known(struct core *k, const char *id); /* its number, also if it is not configured; NONE: no memory */
 void session_mark(struct core *k, const char *id, uint64_t epoch, uint64_t answered);
@@ -355,14 +359,16 @@ void run_done(struct core *k, struct connector *c, const struct wire_msg *m);
 void run_declared(struct core *k, struct connector *c, const struct wire_msg *m); /* hello or ping that names one */
 void run_lost(struct core *k, struct connector *c);
 void run_send_permit(struct core *k, const struct connector *c);
-void run_store(struct core *k, struct connector *c);
-void run_store_end(struct core *k, struct connector *c); /* the row that says that its run is over */
+uint32_t run_store(struct core *k, struct connector *c); /* the number of the row that will say how it stands now */
+void run_store_end(struct core *k, struct connector *c); /* ... that its run is over */
+void run_save(struct core *k);                           /* what the disk did not take, once more */
 void run_stored(struct core *k, uint64_t ticket, bool ok);
 void run_load(struct core *k, const struct core_row *row);
 void run_journal(struct core *k, const struct connector *c, const char *what, uint32_t reasons,
                  const struct wire_msg *m);
+/* The same with its time, and the figures that stand behind it, if it is measured. */
+void run_journal_look(struct core *k, const struct connector *c, const char *what, uint32_t reasons, bool first_free);
 
-void run_decided(struct core *k, const struct connector *c, const char *what, uint32_t reasons);
 void run_decision(struct core *k, const struct connector *c, const char *what, uint32_t reasons,
                   const struct decide_inputs *inputs);
 

@@ -9,8 +9,8 @@
 
 enum { JITTER_MOST_S = 60, JITTER_PART = 10 };
 
-void
-run_journal(struct core *k, const struct connector *c, const char *what, uint32_t reasons, const struct wire_msg *m)
+static struct core_effect
+journal_line(const struct connector *c, const char *what, uint32_t reasons)
 {
     struct core_effect e = {.kind = CORE_JOURNAL};
 
@@ -18,6 +18,14 @@ run_journal(struct core *k, const struct connector *c, const char *what, uint32_
     e.u.journal.what = what;
     e.u.journal.reasons = reasons;
     e.u.journal.run = c != NULL && c->sch.running ? c->sch.run : NULL;
+    return e;
+}
+
+void
+run_journal(struct core *k, const struct connector *c, const char *what, uint32_t reasons, const struct wire_msg *m)
+{
+    struct core_effect e = journal_line(c, what, reasons);
+
     if (m != NULL && WIRE_HAS(m, WIRE_F_TEXT)) {
         e.u.journal.text = m->text.at;
         e.u.journal.text_len = m->text.len;
@@ -29,29 +37,26 @@ void
 run_decision(struct core *k, const struct connector *c, const char *what, uint32_t reasons,
              const struct decide_inputs *inputs)
 {
-    struct core_effect e = {.kind = CORE_JOURNAL};
+    struct core_effect e = journal_line(c, what, reasons);
 
-    e.u.journal.id = c->cfg.id;
-    e.u.journal.what = what;
-    e.u.journal.reasons = reasons;
-    e.u.journal.run = c->sch.running ? c->sch.run : NULL;
     e.u.journal.inputs = inputs;
     core_emit(k, &e);
 }
 
-/* The figures that stand behind a permit or a hold, where there are any; before a first run counts as begun. */
 void
-run_decided(struct core *k, const struct connector *c, const char *what, uint32_t reasons)
+run_journal_look(struct core *k, const struct connector *c, const char *what, uint32_t reasons, bool first_free)
 {
+    struct core_effect e = journal_line(c, what, reasons);
     struct decide_inputs inputs;
 
-    if (queues_of(k, c) == NULL) {
-        run_journal(k, c, what, reasons, NULL);
-        return;
+    if (c->sch.kind == WIRE_S_PERIOD + 1)
+        e.u.journal.due_us = c->sch.base_us + c->sch.period_us + k->wall_us;
+    if (queues_of(k, c) != NULL) {
+        gate_inputs(k, c, &inputs);
+        inputs.first_free = first_free;
+        e.u.journal.inputs = &inputs;
     }
-    gate_inputs(k, c, &inputs);
-    inputs.first_free = schedule_first_free(&c->sch);
-    run_decision(k, c, what, reasons, &inputs);
+    core_emit(k, &e);
 }
 
 /* --- keeping --- */
@@ -76,23 +81,38 @@ run_row(const struct core *k, const struct connector *c, struct core_row *row)
         row->next_run_us = s->base_us + s->period_us + k->wall_us;
 }
 
-void
+/* One at a time: a row says all, so what changes while one is at the store is told by the next, and a connector that
+ * is quicker than the disk does not fill the memory with rows. */
+uint32_t
 run_store(struct core *k, struct connector *c)
 {
     struct core_effect e = {.kind = CORE_STORE_ROW};
+    struct schedule *s = &c->sch;
 
-    c->sch.unstored = false;
+    s->row_due = s->row_out;
+    if (s->row_due)
+        return s->row + 1;
+    s->row_out = true;
     run_row(k, c, &e.u.store.row);
-    e.u.store.ticket = (uint64_t)c->number << 32 | ++c->sch.row;
+    e.u.store.ticket = (uint64_t)c->number << 32 | ++s->row;
     core_emit(k, &e);
+    return s->row;
 }
 
 void
 run_store_end(struct core *k, struct connector *c)
 {
-    run_store(k, c);
-    c->sch.end_row = c->sch.row;
+    c->sch.end_row = run_store(k, c);
     c->sch.end_stored = false;
+}
+
+void
+run_save(struct core *k)
+{
+    uint32_t i;
+
+    while ((i = list_pop(k, &k->unstored)) != NONE)
+        run_store(k, k->connectors[i]);
 }
 
 void
@@ -118,8 +138,10 @@ run_stored(struct core *k, uint64_t ticket, bool ok)
 
     if (c == NULL)
         return;
+    c->sch.row_out = false;
     if (!ok) {
-        c->sch.unstored = true;
+        c->sch.row_due = false;
+        list_push(k, &k->unstored, i);
         return;
     }
     /* Rows are stored in order, so a later one holds what an earlier one said. */
@@ -129,6 +151,8 @@ run_stored(struct core *k, uint64_t ticket, bool ok)
         c->sch.ack = false;
         run_answer_done(k, c);
     }
+    if (c->sch.row_due)
+        run_store(k, c);
 }
 
 /* FNV-1a of the id: who was due at the same time while nobody was there is let in one after the other. */
@@ -163,6 +187,7 @@ run_load(struct core *k, const struct core_row *row)
     memcpy(s->ended, row->ended, sizeof(s->ended));
     /* The wall clock may have jumped while we were away: never longer than a period, and never before now. */
     left = row->next_run_us - (k->now_us + k->wall_us);
+    s->skipped = !s->ran && left > 0; /* else its first run would be due already */
     if (left > s->period_us)
         left = s->period_us;
     if (left <= 0)
@@ -197,18 +222,18 @@ begin(struct core *k, struct connector *c)
     s->held_by = s->told = 0;
     due_drop(k, c);
     gate_promise(k, c);
-    run_store(k, c);
 }
 
 void
 run_permit(struct core *k, struct connector *c)
 {
     const uint64_t r[2] = {core_random(k), core_random(k)};
+    const bool first_free = schedule_first_free(&c->sch);
 
     memcpy(c->sch.run, r, sizeof(c->sch.run));
-    c->sch.running = true; /* the line names its run */
-    run_decided(k, c, "permit", 0);
     begin(k, c);
+    run_journal_look(k, c, "permit", 0, first_free);
+    run_store(k, c);
     run_send_permit(k, c);
 }
 
@@ -226,6 +251,7 @@ run_finish(struct core *k, struct connector *c, const char *what, int64_t at_us,
     s->base_us = at_us; /* the next one is due a period after the end */
     if (!s->lost)
         s->last_run_us = at_us + k->wall_us;
+    list_push(k, &k->dirty, c->number); /* a state that waits to end it waits in vain */
 }
 
 static void
@@ -304,8 +330,6 @@ run_declared(struct core *k, struct connector *c, const struct wire_msg *m)
 {
     struct schedule *s = &c->sch;
 
-    if (s->unstored)
-        run_store(k, c);
     if (!WIRE_HAS(m, WIRE_F_RUN)) {
         if (m->type == WIRE_PING)
             remind(k, c);
@@ -324,6 +348,7 @@ run_declared(struct core *k, struct connector *c, const struct wire_msg *m)
         memcpy(s->run, m->run, sizeof(s->run));
         begin(k, c);
         run_journal(k, c, "adopted", 0, NULL);
+        run_store(k, c);
     } else if (m->type == WIRE_PING && s->end_stored) {
         run_answer_done(k, c); /* the answer was lost on the way, at a full pipe */
     }

@@ -53,12 +53,15 @@ held(struct core *k, struct connector *c, uint32_t reasons)
     struct schedule *s = &c->sch;
 
     if (s->held_by != reasons)
-        run_decided(k, c, "hold", reasons);
+        run_journal_look(k, c, "hold", reasons, schedule_first_free(&c->sch));
     s->held_by = reasons;
     if (s->kind == WIRE_S_TERMINATE + 1)
         return; /* looked at once: it is told, and asks again when it is started again */
     if (periodic(s) && s->resume == WIRE_RESUME_SCHEDULE && !s->run_now) {
+        /* The period that follows: the reasons may stay the same. */
+        run_journal_look(k, c, "skipped", reasons, schedule_first_free(&c->sch));
         s->base_us = k->now_us;
+        s->skipped = !s->ran;
         due_set(k, c, due_of(s));
         run_store(k, c);
     } else {
@@ -165,7 +168,7 @@ schedule_ready(struct core *k, struct connector *c, const struct wire_msg *m)
     s->resume = (uint8_t)(WIRE_HAS(m, WIRE_F_RESUME) ? m->resume : WIRE_RESUME_DRAIN);
     if (periodic(s)) {
         s->period_us = (int64_t)m->period_ms * 1000;
-        if (!s->ran)
+        if (!s->ran && !s->skipped)
             s->base_us = k->now_us - s->period_us; /* the first run ever is due at once */
     }
     if (s->running) {

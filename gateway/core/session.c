@@ -1,4 +1,4 @@
-/* session.c - who is connected: hello, pings, runs, and who was not heard of for too long. */
+/* session.c - who is connected: hello, pings, reloads, and who was not heard of for too long. */
 #include <string.h>
 
 #include "machine.h"
@@ -337,9 +337,24 @@ reconfigure(struct connector *c, const struct core_connector *cfg)
     c->configured = true;
 }
 
+/* All of them, or no memory, or no number: who is known keeps his for as long as we run. */
+static bool
+make_known(struct core *k, const struct core_event *e)
+{
+    for (uint32_t n = 0; n < e->u.configure.n; n++) {
+        const struct core_connector *cfg = &e->u.configure.list[n];
+
+        if (table_find(k, cfg->id, (uint32_t)strlen(cfg->id)) == NONE && table_add(k, cfg) == NONE)
+            return false;
+    }
+    return true;
+}
+
 void
 session_configure(struct core *k, const struct core_event *e)
 {
+    if (!make_known(k, e))
+        return; /* nothing is changed: the shell sees that some are not configured */
     k->accept_unknown = e->u.configure.unknown != NULL;
     if (k->accept_unknown)
         k->unknown = *e->u.configure.unknown;
@@ -347,13 +362,8 @@ session_configure(struct core *k, const struct core_event *e)
         k->connectors[i]->configured = false;
     for (uint32_t n = 0; n < e->u.configure.n; n++) {
         const struct core_connector *cfg = &e->u.configure.list[n];
-        uint32_t i = table_find(k, cfg->id, (uint32_t)strlen(cfg->id));
 
-        if (i == NONE)
-            i = table_add(k, cfg);
-        if (i == NONE)
-            continue; /* more than CORE_CONNECTORS_MAX: the settings refuse that before us */
-        reconfigure(k->connectors[i], cfg);
+        reconfigure(k->connectors[table_find(k, cfg->id, (uint32_t)strlen(cfg->id))], cfg);
     }
     for (uint32_t i = 0; i < k->n_connectors; i++)
         if (!k->connectors[i]->configured && k->accept_unknown)

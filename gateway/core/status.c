@@ -61,7 +61,6 @@ core_status(struct core *k, uint32_t number, struct core_status *ret)
     ret->connected = c->conn != 0;
     ret->paused = s->paused;
     ret->running = s->running;
-    ret->asking = s->asking;
     ret->due = !s->running && (s->kind == 0 || (s->asking && !schedule_too_early(k, s)));
     memcpy(ret->run, s->run, sizeof(ret->run));
     ret->reasons = schedule_reasons(k, c);

@@ -162,6 +162,8 @@ format(struct writer *w, const struct journal_entry *e)
         put_json(w, ",\"connector\":", e->connector, strnlen(e->connector, TEXT_ID_MAX));
     put_json(w, ",\"what\":", e->what, strnlen(e->what, TEXT_ID_MAX));
     put_reasons(w, e->reasons);
+    if (e->due_us != 0)
+        put_json(w, ",\"due\":", text_time(e->due_us, time), strlen(time));
     if (e->run != NULL)
         put_run(w, e->run);
     if (e->text != NULL)
@@ -220,6 +222,17 @@ open_file(struct journal *j, struct err *err)
     return 0;
 }
 
+/* Somebody removed it, or moved it away: what we would write has no name, and a full one could not be renamed. */
+static bool
+is_gone(const struct journal *j)
+{
+    struct stat here, there;
+
+    if (fstat(j->fd, &here) != 0 || lstat(j->path, &there) != 0)
+        return true;
+    return here.st_dev != there.st_dev || here.st_ino != there.st_ino;
+}
+
 /* The one before is given up for the one that is full. */
 static int
 rotate(struct journal *j, struct err *err)
@@ -262,6 +275,10 @@ append(struct journal *j, const char *at, size_t n, struct err *err)
 static int
 write_block(struct journal *j, struct err *err)
 {
+    if (j->fd >= 0 && is_gone(j)) {
+        close(j->fd);
+        j->fd = -1;
+    }
     if (j->fd < 0 && open_file(j, err) != 0)
         return -1;
     if (j->size > 0 && j->size + j->torn + j->block_len > j->half && rotate(j, err) != 0)

@@ -4,7 +4,8 @@
  * journal is for people, and what must survive a power cut is in the state.  A line is whole or not there: what a
  * crash cut off is ended by the next one.
  * Bounds: the files stay within their limit together, by one rotation to journal.log.1; lines that wait to be written
- * have at most JOURNAL_WAITING_MAX bytes.  What finds no place there, or on the disk, is left out and counted. */
+ * have at most JOURNAL_WAITING_MAX bytes.  A file that is removed or moved away is made anew.  What finds no place
+ * there, or on the disk, is left out and counted. */
 #ifndef JOURNAL_H
 #define JOURNAL_H
 
@@ -23,6 +24,7 @@ struct journal_entry {
     const char    *connector; /* NULL: of the whole gateway */
     const char    *what;
     uint32_t       reasons;   /* bits of wire_hold */
+    int64_t        due_us;    /* since when, by the wall clock, its time has come; 0: none decides */
     const uint8_t *run;       /* WIRE_RUN_LEN bytes; NULL: none */
     const char    *text;      /* UTF-8, text_len bytes (at most WIRE_TEXT_MAX are written); NULL: none */
     size_t         text_len;

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "err.h"
@@ -23,8 +22,7 @@
 
 enum {
     BATCH_MAX = 64,      /* requests in one transaction: bounds the wait for an answer, and the copies of states */
-    POST_TRIES = 100,    /* an answer that finds no memory is tried again this often ... */
-    POST_PAUSE_MS = 10   /* ... after this long */
+    POST_PAUSE_MS = 10   /* an answer that finds no memory is tried again after this long */
 };
 
 enum request_kind { REQUEST_GET, REQUEST_SET, REQUEST_MARK, REQUEST_ROW, REQUEST_CLEAR };
@@ -130,18 +128,17 @@ do_request(struct state_db *db, const struct request *r, struct state_answer *a,
     return do_set(db, r, a, err);
 }
 
-/* Post answers; no memory passes, and who waits for an answer would wait for ever. */
+/* Post answers; no memory passes, and who waits for an answer would wait for ever.  Once we are to stop nobody does. */
 static void
 post(struct state *st, struct state_answer *answers, size_t n)
 {
-    const struct timespec pause = {.tv_nsec = POST_PAUSE_MS * 1000000L};
+    struct pollfd stop = {.fd = st->stop_fd, .events = POLLIN};
     struct err err = {0};
 
-    for (int i = 0; i < POST_TRIES; i++) {
+    do {
         if (n == 0 || mailbox_post(st->answers, answers, n, &err) == 0)
             return;
-        nanosleep(&pause, NULL);
-    }
+    } while (poll(&stop, 1, POST_PAUSE_MS) <= 0);
     log_event(st->log, LOG_ERROR, "state_answers_lost", LOG_INT("answers", n), LOG_STR("error", err.text));
     for (size_t i = 0; i < n; i++)
         answer_free(&answers[i]);

@@ -165,13 +165,11 @@ create(struct state_db *db, const char *dir, struct err *err)
     char        path[STATE_PATH_MAX], side[STATE_PATH_MAX];
     struct stat st;
 
-    if (state_path(dir, "state.db-wal", side, err) != 0)
-        return -1;
-    if (stat(side, &st) == 0 && st.st_size > 0)
+    if (stat(db->wal_path, &st) == 0 && st.st_size > 0)
         return err_set(err, ERR_CONFIG, 0,
                        "%.100s is there, but the state.db that it belongs to is not: put that back, or remove this "
                        "one too to begin with empty states",
-                       side);
+                       db->wal_path);
     if (state_path(dir, "state.db.new", path, err) != 0 || state_path(dir, "state.db.new-journal", side, err) != 0)
         return -1;
     unlink(path); /* what a crash left of an earlier attempt */
@@ -272,7 +270,8 @@ state_db_open(const char *dir, struct err *err)
         err_set(err, ERR_NOMEM, errno, "state");
         return NULL;
     }
-    if (state_path(dir, "state.db", db->path, err) != 0 || state_file_check(db->path, &there, err) != 0 ||
+    if (state_path(dir, "state.db", db->path, err) != 0 || state_path(dir, "state.db-wal", db->wal_path, err) != 0 ||
+        state_file_check(db->path, &there, err) != 0 ||
         (!there && create(db, dir, err) != 0) || connect(db, db->path, err) != 0 || check_version(db, err) != 0 ||
         use_wal(db, err) != 0 || check_pages(db, err) != 0 || migrate(db, err) != 0 || prepare(db, err) != 0) {
         state_db_close(db);
@@ -281,9 +280,27 @@ state_db_open(const char *dir, struct err *err)
     return db;
 }
 
+/* What is written to a file that was removed, or that another has taken the place of, is gone with us: better to
+ * answer that nothing was changed than to call it saved.  SQLite looks after its file, but not after the log. */
+static int
+check_there(struct state_db *db, struct err *err)
+{
+    int moved = 0;
+
+    sqlite3_file_control(db->sql, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+    if (!moved && access(db->wal_path, F_OK) == 0)
+        return 0;
+    return err_set(err, ERR_IO, 0,
+                   "%.100s or its -wal was removed or replaced while in use: put it back, or restart sluiced with what "
+                   "is there; nothing was changed",
+                   db->path);
+}
+
 int
 state_db_begin(struct state_db *db, struct err *err)
 {
+    if (check_there(db, err) != 0)
+        return -1;
     return execute(db, "BEGIN IMMEDIATE", err);
 }
 

@@ -17,7 +17,8 @@ struct state_db;
  * as it is.  The caller holds the lock of dir.  ERR_CONFIG, ERR_IO, ERR_NOMEM. */
 struct state_db *state_db_open(const char *dir, struct err *err);
 
-/* A transaction around several changes.  After a failed commit nothing of it is left. */
+/* A transaction around several changes.  After a failed commit nothing of it is left.  ERR_IO: also where the file was
+ * removed or replaced meanwhile; then begin fails until it is back, or for good. */
 int  state_db_begin(struct state_db *db, struct err *err);
 int  state_db_commit(struct state_db *db, struct err *err);
 void state_db_rollback(struct state_db *db);

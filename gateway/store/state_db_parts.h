@@ -17,7 +17,7 @@ enum statement { GET, VERSION, SET, MARK, MARKS, ROW, ROWS, STATEMENTS };
 struct state_db {
     sqlite3      *sql;
     sqlite3_stmt *statements[STATEMENTS];
-    char          path[STATE_PATH_MAX];
+    char          path[STATE_PATH_MAX], wal_path[STATE_PATH_MAX];
 };
 
 /* What SQLite said, in words that say what to do; returns -1. */

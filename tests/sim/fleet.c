@@ -86,6 +86,7 @@ happen(struct fleet *w, const struct heap_item *h, const struct script *script)
         break;
     case EV_SAVE:
         if (h->a == w->generation && w->core != NULL) {
+            truth_save(w);
             fleet_tell(w, (struct core_event){.kind = CORE_SAVE});
             fleet_at(w, w->now + SECOND + chance_below(&w->c, 5 * SECOND), EV_SAVE, w->generation, 0);
         }

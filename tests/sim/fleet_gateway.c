@@ -64,6 +64,9 @@ keep_row(struct fleet *w, const struct core_effect *e)
 
     if (i == NULL)
         return;
+    if (i->row_out)
+        fleet_breaks(w, i, "a second row is on its way to the disk");
+    i->row_out = true;
     truth_row(w, i, &i->t, &e->u.store.row);
     keep(w, (struct pending){.id = (uint32_t)(i - w->ids), .ticket = e->u.store.ticket, .t = i->t,
                              .row = e->u.store.row});
@@ -141,6 +144,8 @@ gateway_stored(struct fleet *w)
     if (w->n_pending == 0)
         return;
     p = write_row(w);
+    if (!p.commit)
+        truth_row_back(w, &w->ids[p.id], p.ok);
     e.u.stored.ticket = p.ticket;
     e.u.stored.ok = p.ok;
     if (p.commit) {

@@ -44,7 +44,7 @@ struct program {
 /* What the gateway has to know of a connector, by the decisions and by what it was told. */
 struct truth {
     uint8_t  kind, first, resume; /* kind: 0 none, else enum wire_schedule + 1 */
-    bool     ran, running, paused, run_now, asking, lost, ended_known;
+    bool     ran, skipped, running, paused, run_now, asking, lost, ended_known;
     uint8_t  run[WIRE_RUN_LEN], ended[WIRE_RUN_LEN];
     uint32_t ends;                /* of runs that were done, which it has heard of */
     uint64_t epoch;
@@ -81,7 +81,8 @@ struct id {
     int64_t  clear_at[2];         /* since when no reason of its own holds it, with and without `queue` */
     int64_t  asked_at, answer_by, run_now_at, heard_at, named_at;
     int64_t  lose_by;             /* the run is given up then, if nobody names it before */
-    int64_t  row_by;              /* what has changed is in a row by then */
+    int64_t  row_by;              /* what has changed is in a row by then, if none is on its way */
+    bool     row_out, row_failed; /* one is on its way to the disk; the last did not get there */
     uint32_t answered;            /* so many ends are on disk, by the gateway's word */
     int64_t  learnt_at;           /* when the gateway heard of the last end; with a state that is after it */
 
@@ -196,6 +197,9 @@ void program_ready(struct fleet *w, struct id *i, struct program *p);
 void truth_start(struct fleet *w);                               /* it starts, with what is on disk */
 void truth_before(struct fleet *w, const struct core_event *e);  /* it is told this */
 void truth_row(struct fleet *w, struct id *i, const struct truth *t, const struct core_row *row); /* it stores this */
+void truth_row_back(struct fleet *w, struct id *i, bool ok); /* and the disk has answered */
+void truth_skipped(struct fleet *w, struct id *i);           /* a whole period, by the journal */
+void truth_save(struct fleet *w);                            /* it is told to save */
 struct truth truth_at_end(const struct fleet *w, const struct id *i, const uint8_t *run); /* if its run ended now */
 struct id *truth_id(struct fleet *w, const char *name);
 uint32_t truth_reasons(const struct fleet *w, const struct id *i);

@@ -218,6 +218,16 @@ tell_journal(struct fleet *w, const struct id *i, const struct core_effect *e)
     fputc('\n', w->trace);
 }
 
+/* The journal tells from what it was decided. */
+static void
+check_due(struct fleet *w, struct id *i, int64_t due_us)
+{
+    const int64_t base_us = due_us - w->wall_us - i->t.period_us;
+
+    if (!periodic(i) ? due_us != 0 : base_us < i->t.base_lo || base_us > i->t.base_hi)
+        fleet_breaks(w, i, "the journal says another time than the one it was due at");
+}
+
 static void
 journal(struct fleet *w, const struct core_effect *e)
 {
@@ -236,6 +246,8 @@ journal(struct fleet *w, const struct core_effect *e)
         fleet_breaks(w, i, "the journal does not say which run");
         return;
     }
+    if (permit || strcmp(what, "hold") == 0 || strcmp(what, "skipped") == 0)
+        check_due(w, i, e->u.journal.due_us);
     if (permit)
         on_permit(w, i, run);
     if (adopted)
@@ -248,6 +260,8 @@ journal(struct fleet *w, const struct core_effect *e)
         on_lost(w, i, run);
     if (strcmp(what, "hold") == 0)
         on_hold(w, i, e->u.journal.reasons);
+    if (strcmp(what, "skipped") == 0)
+        truth_skipped(w, i);
 }
 
 /* Who is silent, or says bye, has lost its run at once; else it has three pings to come back with it. */
@@ -362,7 +376,7 @@ look_at(struct fleet *w, struct id *i)
     if (i->t.asking && i->t.resume == WIRE_RESUME_SCHEDULE && !i->t.run_now &&
         w->now - SLACK_US > later(later(i->asked_at, i->learnt_at), due_at(i)))
         fleet_breaks(w, i, "it resumes by its schedule, and was held for longer than its time came");
-    if (i->row_by < w->now)
+    if (i->row_by < w->now && !i->row_out)
         fleet_breaks(w, i, "what has changed was not stored");
     if (i->t.running && w->now - SLACK_US > i->lose_by)
         fleet_breaks(w, i, "a run was not given up in time");

@@ -90,7 +90,7 @@ ready(struct fleet *w, struct id *i, const struct wire_msg *m)
     t->resume = (uint8_t)(WIRE_HAS(m, WIRE_F_RESUME) ? m->resume : WIRE_RESUME_DRAIN);
     if (periodic(i)) {
         t->period_us = (int64_t)m->period_ms * 1000;
-        if (!t->ran)
+        if (!t->ran && !t->skipped)
             t->base_lo = t->base_hi = w->now - t->period_us;
     }
     i->answer_by = w->now + SLACK_US;
@@ -175,6 +175,7 @@ find_due(struct fleet *w, struct id *i)
     const int64_t most = t->period_us / JITTER_PART < JITTER_MOST_US ? t->period_us / JITTER_PART : JITTER_MOST_US;
     int64_t left = i->disk.row.next_run_us - (w->now + w->wall_us);
 
+    t->skipped = !t->ran && left > 0;
     if (left > t->period_us)
         left = t->period_us;
     t->base_lo = t->base_hi = w->now + (left > 0 ? left : 0) - t->period_us;
@@ -204,6 +205,7 @@ find(struct fleet *w, struct id *i)
     i->conn = 0;
     i->heard_at = i->named_at = w->now;
     i->run_now_at = i->answer_by = i->row_by = NEVER;
+    i->row_out = i->row_failed = false;
     i->lose_by = w->now + MISSED * w->size.ping_us;
     i->clear_at[0] = i->clear_at[1] = NEVER;
     note_one(w, i);
@@ -236,14 +238,19 @@ may_skip(const struct fleet *w, const struct id *i)
 static void
 next_run(struct fleet *w, struct id *i, int64_t base_us)
 {
-    if (base_us >= i->t.base_lo && base_us <= i->t.base_hi) {
-        i->t.base_lo = i->t.base_hi = base_us; /* the jitter is known now */
-    } else if (base_us == w->now && may_skip(w, i)) {
-        i->t.base_lo = i->t.base_hi = base_us;
-        w->fig->skipped++;
-    } else {
+    if (base_us < i->t.base_lo || base_us > i->t.base_hi)
         fleet_breaks(w, i, "a row says a next run that is not a period after the end of the last");
-    }
+    i->t.base_lo = i->t.base_hi = base_us; /* the jitter is known now */
+}
+
+void
+truth_skipped(struct fleet *w, struct id *i)
+{
+    if (!may_skip(w, i))
+        fleet_breaks(w, i, "a period is skipped without a cause");
+    i->t.base_lo = i->t.base_hi = i->row_by = w->now;
+    i->t.skipped = !i->t.ran;
+    w->fig->skipped++;
 }
 
 struct truth
@@ -260,11 +267,33 @@ truth_at_end(const struct fleet *w, const struct id *i, const uint8_t *run)
     return t;
 }
 
+/* What changed while it was on its way is stored now; what failed, with the next save. */
+void
+truth_row_back(struct fleet *w, struct id *i, bool ok)
+{
+    i->row_out = false;
+    i->row_failed = !ok;
+    if (!ok)
+        i->row_by = NEVER;
+    else if (i->row_by != NEVER)
+        i->row_by = w->now;
+}
+
+void
+truth_save(struct fleet *w)
+{
+    for (uint32_t n = 0; n < w->size.connectors; n++)
+        if (w->ids[n].row_failed)
+            w->ids[n].row_by = w->now;
+}
+
 void
 truth_row(struct fleet *w, struct id *i, const struct truth *t, const struct core_row *row)
 {
-    if (t == &i->t)
+    if (t == &i->t) {
         i->row_by = NEVER;
+        i->row_failed = false;
+    }
     if (row->kind != t->kind || row->period_us != t->period_us || row->ran != t->ran)
         fleet_breaks(w, i, "a row says another schedule than the connector");
     if (row->paused != t->paused)

@@ -203,6 +203,22 @@ post(struct desk *d, const struct pub_target *target, const struct body *body, u
     free(m);
 }
 
+void
+post_parts(struct desk *d, const struct pub_target *target, struct parts *parts, uint64_t ticket)
+{
+    const struct pub_message m = {
+        .ticket = ticket,
+        .session = d->session,
+        .target = target,
+        .parts = parts,
+        .connector = "feed",
+        .epoch = 7,
+        .seq = PARTS_SEQ};
+    struct err err;
+
+    assert_int_equal(publisher_post(d->p, &m, 1, &err), 0);
+}
+
 size_t
 results_of(const struct desk *d, uint64_t first, size_t n, enum pub_event_kind kind)
 {

@@ -19,6 +19,7 @@ enum {
     WAIT_MS = 20000,    /* for what must happen */
     STOP_US = 1000000,  /* what a publisher is given to stop */
     TICKETS = 20001,
+    PARTS_SEQ = 42,
     HUNG_US = 2000000
 };
 
@@ -71,6 +72,9 @@ struct pub_target to_queue(const char *name);
 
 /* n messages; ticket and sequence of the first are `first`. */
 void post(struct desk *d, const struct pub_target *target, const struct body *body, uint64_t first, size_t n);
+
+/* A bundle of several messages; its sequence is PARTS_SEQ. */
+void post_parts(struct desk *d, const struct pub_target *target, struct parts *parts, uint64_t ticket);
 
 /* Messages of many shapes, each read back from the queue and compared. */
 void bodies_arrive_byte_for_byte(struct desk *d, const struct rabbit *r, const char *queue);

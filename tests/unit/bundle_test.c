@@ -137,7 +137,7 @@ it_is_over_when_the_last_is_confirmed(void **state)
 }
 
 static void
-after_a_nack_nothing_more_is_begun_and_what_is_open_is_awaited(void **state)
+after_a_nack_nothing_more_is_begun_and_the_open_are_awaited(void **state)
 {
     struct world *w = *state;
     struct bundle *b = a_bundle(w, 10);
@@ -233,7 +233,7 @@ main(void)
         cmocka_unit_test_setup_teardown(what_went_is_not_begun_again, setup, teardown),
         cmocka_unit_test_setup_teardown(one_of_which_all_went_is_over_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(it_is_over_when_the_last_is_confirmed, setup, teardown),
-        cmocka_unit_test_setup_teardown(after_a_nack_nothing_more_is_begun_and_what_is_open_is_awaited, setup, teardown),
+        cmocka_unit_test_setup_teardown(after_a_nack_nothing_more_is_begun_and_the_open_are_awaited, setup, teardown),
         cmocka_unit_test_setup_teardown(the_worst_is_its_result_and_the_first_of_the_worst_its_text, setup, teardown),
         cmocka_unit_test_setup_teardown(the_only_message_is_not_named, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_given_back_or_forgotten_is_taken_again, setup, teardown),

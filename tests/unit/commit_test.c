@@ -478,11 +478,24 @@ a_row_that_was_made_meanwhile_does_not_bring_the_run_back(void **state)
     world_step(w, &pause);
     assert_true(row_last(w, "feed")->has_run); /* stored behind the other, it would */
     stored(w, 1, true);
-    assert_false(row_last(w, "feed")->has_run);
-    assert_true(row_last(w, "feed")->paused);
     world_forget(w);
     disk_answers(w, true);
+    assert_false(row_last(w, "feed")->has_run);
+    assert_true(row_last(w, "feed")->paused);
     assert_memory_equal(said_last(w, p.conn, WIRE_HOLD)->run, p.run, sizeof(p.run));
+}
+
+static void
+a_state_that_waits_to_end_a_run_is_refused_once_that_has_ended_otherwise(void **state)
+{
+    struct world *w = *state;
+    struct peer p = running(w);
+
+    peer_commits(&p, 5, p.run, 1); /* none of these bundles has come */
+    assert_null(leave_last(w, 1));
+    peer_done(&p, p.run);
+    world_turn(w);
+    assert_true(failed(w, 1, WIRE_R_NO_RUN));
 }
 
 static void
@@ -572,6 +585,7 @@ main(void)
         TEST(a_run_that_ended_by_done_while_its_state_waited_does_not_end_twice),
         TEST(the_next_run_is_due_a_period_after_the_state_went_to_the_disk),
         TEST(a_row_that_was_made_meanwhile_does_not_bring_the_run_back),
+        TEST(a_state_that_waits_to_end_a_run_is_refused_once_that_has_ended_otherwise),
         TEST(a_run_that_was_given_up_while_its_end_went_to_the_disk_has_ended),
         TEST(who_comes_back_after_its_end_was_stored_gets_the_answer_by_done),
         TEST(an_answer_of_the_disk_that_nobody_waits_for_changes_nothing),

@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -165,6 +167,103 @@ the_end_of_a_run_is_answered_when_it_is_on_the_disk_and_not_before(void **state)
 }
 
 static void
+who_is_quicker_than_the_disk_has_one_row_on_its_way_and_the_last_one_counts(void **state)
+{
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "feed");
+
+    w->slow_disk = true;
+    for (int i = 0; i < 50; i++) {
+        peer_ready(&p);
+        peer_done(&p, p.run);
+    }
+    assert_int_equal(w->n_rows, 1);
+    assert_true(row_last(w, "feed")->has_run);
+    assert_int_equal(said_count(w, p.conn, WIRE_HOLD), 0);
+    disk_answers(w, true);
+    assert_int_equal(w->n_rows, 2);
+    assert_false(row_last(w, "feed")->has_run);
+    assert_memory_equal(row_last(w, "feed")->ended, p.run, sizeof(p.run));
+    assert_memory_equal(said_last(w, p.conn, WIRE_HOLD)->run, p.run, sizeof(p.run));
+}
+
+static void
+what_the_disk_did_not_take_is_stored_at_the_next_save_whoever_is_there(void **state)
+{
+    const struct core_event pause = {.kind = CORE_OPERATOR, .u.operator = {"slow", CORE_PAUSE}};
+    struct world *w = *state;
+
+    w->slow_disk = true;
+    world_step(w, &pause);
+    disk_answers(w, false);
+    assert_int_equal(w->n_rows, 1);
+    world_kind(w, CORE_SAVE);
+    assert_int_equal(w->n_rows, 2);
+    assert_true(row_last(w, "slow")->paused);
+    world_kind(w, CORE_SAVE); /* it is on its way */
+    disk_answers(w, true);
+    world_kind(w, CORE_SAVE);
+    assert_int_equal(w->n_rows, 2);
+}
+
+static void
+an_end_that_the_disk_did_not_take_is_answered_once_it_did(void **state)
+{
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "feed");
+
+    peer_ready(&p);
+    w->slow_disk = true;
+    peer_done(&p, p.run);
+    disk_answers(w, false);
+    peer_done(&p, p.run);
+    assert_int_equal(said_count(w, p.conn, WIRE_HOLD), 0);
+    world_kind(w, CORE_SAVE);
+    disk_answers(w, true);
+    assert_int_equal(said_count(w, p.conn, WIRE_HOLD), 1);
+    assert_memory_equal(said_last(w, p.conn, WIRE_HOLD)->run, p.run, sizeof(p.run));
+}
+
+/* Each minute; and held, it waits for another one. */
+static void
+asks_by_the_minute(struct peer *p)
+{
+    struct wire_msg m = {.type = WIRE_READY, .schedule = WIRE_S_PERIOD, .period_ms = 60000};
+    const struct core_event e = {.kind = CORE_MESSAGE, .u.message = {.conn = p->conn, .msg = &m}};
+
+    m.resume = WIRE_RESUME_SCHEDULE;
+    m.has = 1ULL << WIRE_F_WANT | 1ULL << WIRE_F_HEAD | 1ULL << WIRE_F_SCHEDULE | 1ULL << WIRE_F_PERIOD_MS |
+            1ULL << WIRE_F_RESUME;
+    world_step(p->w, &e);
+    world_turn(p->w);
+}
+
+static void
+who_waits_for_a_period_before_its_first_run_does_not_shorten_that_by_asking_again(void **state)
+{
+    const struct core_event pause = {.kind = CORE_OPERATOR, .u.operator = {"feed", CORE_PAUSE}};
+    const struct core_event resume = {.kind = CORE_OPERATOR, .u.operator = {"feed", CORE_RESUME}};
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "feed");
+    uint32_t rows;
+
+    world_step(w, &pause);
+    asks_by_the_minute(&p);
+    rows = w->n_rows;
+    world_pass(w, 1000000);
+    for (int i = 0; i < 10; i++)
+        asks_by_the_minute(&p);
+    assert_int_equal(w->n_rows, rows);
+    assert_int_equal(said_count(w, p.conn, WIRE_HOLD), 11); /* each is answered */
+    assert_int_equal(said_last(w, p.conn, WIRE_HOLD)->next_ms, 59000);
+    world_step(w, &resume);
+    asks_by_the_minute(&p);
+    assert_int_equal(said_count(w, p.conn, WIRE_PERMIT), 0);
+    world_pass(w, 59000000);
+    assert_int_equal(said_count(w, p.conn, WIRE_PERMIT), 1);
+}
+
+static void
 a_new_program_has_no_run_yet(void **state)
 {
     struct world *w = *state;
@@ -275,6 +374,37 @@ who_comes_back_by_a_reload_goes_on_where_it_was(void **state)
     assert_int_equal(said_ack(w, p.conn), 1);
 }
 
+/* A reload with as many connectors as settings may have, of this name and a number. */
+static void
+reload_named(struct world *w, char name, uint32_t n)
+{
+    struct core_connector *list = calloc(n, sizeof(*list));
+
+    assert_non_null(list);
+    for (uint32_t i = 0; i < n; i++)
+        snprintf(list[i].id, sizeof(list[i].id), "%c%u", name, i);
+    world_configure(w, list, n, NULL);
+    free(list);
+}
+
+static void
+a_reload_that_finds_no_room_for_all_changes_nothing(void **state)
+{
+    struct world *w = *state;
+    struct peer p;
+
+    w->unchecked = true;
+    reload_named(w, 'a', CORE_CONNECTORS_MAX / 2);
+    assert_true(core_configured(w->core, "a0"));
+    p = peer_welcomed(w, "a0");
+    reload_named(w, 'b', CORE_CONNECTORS_MAX / 2); /* with those of before it is too much */
+    assert_false(core_configured(w->core, "b0"));
+    assert_true(core_configured(w->core, "a0"));
+    assert_false(was_forgotten(w, p.conn));
+    peer_pushes(&p, 10);
+    assert_non_null(broker_newest(w));
+}
+
 static void
 a_reload_leaves_who_stays_connected(void **state)
 {
@@ -339,12 +469,17 @@ main(void)
         TEST(a_ping_with_another_run_is_told_that_it_was_superseded_and_ready_brings_the_current_one),
         TEST(a_ping_without_the_run_that_is_under_way_is_told_of_it),
         TEST(the_end_of_a_run_is_answered_when_it_is_on_the_disk_and_not_before),
+        TEST(who_is_quicker_than_the_disk_has_one_row_on_its_way_and_the_last_one_counts),
+        TEST(what_the_disk_did_not_take_is_stored_at_the_next_save_whoever_is_there),
+        TEST(an_end_that_the_disk_did_not_take_is_answered_once_it_did),
+        TEST(who_waits_for_a_period_before_its_first_run_does_not_shorten_that_by_asking_again),
         TEST(a_new_program_has_no_run_yet),
         TEST(while_the_gateway_drains_there_is_no_permit_but_a_hold_that_says_why),
         TEST(while_the_gateway_drains_credit_that_is_out_may_be_used_and_is_answered_for),
         TEST(a_reload_lets_in_who_was_added),
         TEST(a_reload_ends_who_was_taken_out_and_forwards_what_it_left),
         TEST(who_comes_back_by_a_reload_goes_on_where_it_was),
+        TEST(a_reload_that_finds_no_room_for_all_changes_nothing),
         TEST(a_reload_leaves_who_stays_connected),
         TEST(who_is_taken_out_where_unknown_ones_are_accepted_stays_with_the_default_target),
         TEST(a_reload_that_moves_a_connector_to_another_publisher_moves_what_waits),

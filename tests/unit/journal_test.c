@@ -150,6 +150,7 @@ a_decision_is_a_line_with_all_that_is_known_of_it(void **state)
     struct world *w = *state;
     const struct journal_entry e = {.wall_us = 1795223999123456, .connector = "kev", .what = "hold",
                                     .reasons = WIRE_HOLD_QUEUE | WIRE_HOLD_DRAINING, .run = run,
+                                    .due_us = 1795223940000000,
                                     .text = text, .text_len = sizeof(text) - 1};
     json_t *lines, *reasons;
 
@@ -158,10 +159,11 @@ a_decision_is_a_line_with_all_that_is_known_of_it(void **state)
     close_journal(w);
     lines = read_lines(w->path);
     assert_int_equal(json_array_size(lines), 1);
-    assert_int_equal(json_object_size(json_array_get(lines, 0)), 6);
+    assert_int_equal(json_object_size(json_array_get(lines, 0)), 7);
     assert_string_equal(word(lines, 0, "time"), "2026-11-21T01:19:59.123Z");
     assert_string_equal(word(lines, 0, "connector"), "kev");
     assert_string_equal(word(lines, 0, "what"), "hold");
+    assert_string_equal(word(lines, 0, "due"), "2026-11-21T01:19:00.000Z");
     assert_string_equal(word(lines, 0, "run"), "0001ab000000000000000000000000ff");
     assert_string_equal(word(lines, 0, "text"), text);
     reasons = json_object_get(json_array_get(lines, 0), "reasons");
@@ -332,6 +334,40 @@ a_disk_that_takes_no_more_costs_lines_and_nothing_else(void **state)
     json_decref(lines);
 }
 
+/* The thread writes when it comes to it. */
+static void
+await_line(const char *path)
+{
+    for (int i = 0; i < 1000 && size_of(path) == 0; i++)
+        poll(NULL, 0, 10);
+    assert_true(size_of(path) > 0);
+}
+
+static void
+a_file_that_is_removed_or_moved_away_is_made_anew(void **state)
+{
+    struct world *w = *state;
+    json_t *lines;
+
+    open_journal(w, MIB);
+    write_what(w, "removed", NULL);
+    await_line(w->path);
+    assert_int_equal(unlink(w->path), 0);
+    write_what(w, "moved", NULL);
+    await_line(w->path);
+    assert_int_equal(rename(w->path, w->old_path), 0);
+    write_what(w, "there", NULL);
+    close_journal(w);
+    lines = read_lines(w->old_path);
+    assert_int_equal(json_array_size(lines), 1);
+    assert_string_equal(word(lines, 0, "what"), "moved");
+    json_decref(lines);
+    lines = read_lines(w->path);
+    assert_int_equal(json_array_size(lines), 1);
+    assert_string_equal(word(lines, 0, "what"), "there");
+    json_decref(lines);
+}
+
 static void
 what_is_not_a_file_of_ours_is_refused_by_name(void **state)
 {
@@ -366,6 +402,7 @@ main(void)
         TEST(both_files_stay_within_the_limit_and_the_newest_lines_are_there),
         TEST(a_flood_never_waits_and_what_is_left_out_is_counted),
         TEST(a_disk_that_takes_no_more_costs_lines_and_nothing_else),
+        TEST(a_file_that_is_removed_or_moved_away_is_made_anew),
         TEST(what_is_not_a_file_of_ours_is_refused_by_name),
     };
 

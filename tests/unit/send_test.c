@@ -25,8 +25,8 @@
 
 enum { FRAME = 20000, WIRE_MAX = 8 << 20 };
 
-/* What may be allocated with malloc: requests above it fail.  Linked with --wrap: the linker leaves no other way in than
- * file scope. */
+/* What may be allocated with malloc: requests above it fail.  Linked with --wrap: the linker leaves no other way in
+ * than file scope. */
 static size_t malloc_most = SIZE_MAX;
 
 /* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the linker chose these names */
@@ -256,7 +256,7 @@ the_type_and_the_encoding_are_the_parts_own(void **state)
     hang_up(w);
     frame(w, AMQP_FRAME_METHOD, &len);
     const uint8_t *header = frame(w, AMQP_FRAME_HEADER, &len);
-    assert_true(holds(header, len, "\x10" "application/json\x05utf-8"));
+    assert_true(holds(header, len, "\020application/json\005utf-8"));
     assert_true((header[12] & 0xC0) == 0xC0);
     frame(w, AMQP_FRAME_BODY, &len);
     frame(w, AMQP_FRAME_METHOD, &len);

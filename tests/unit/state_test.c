@@ -1,7 +1,9 @@
 /* state_test.c - the state's promises: what is answered is on the disk, and what is not ours is left alone. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -49,6 +51,24 @@ fdatasync(int fd) // NOLINT(readability-inconsistent-declaration-parameter-name)
         return -1;
     }
     return (int)syscall(SYS_fdatasync, fd);
+}
+
+/* The answers' mailbox grows by this, and is refused so often. */
+static atomic_int growths_to_fail;
+static pthread_t poster;
+
+void *
+reallocarray(void *at, size_t n, size_t size) // NOLINT(readability-inconsistent-declaration-parameter-name)
+{
+    size_t bytes;
+
+    if (__builtin_mul_overflow(n, size, &bytes))
+        return NULL;
+    if (!pthread_equal(pthread_self(), poster) && atomic_load(&growths_to_fail) > 0) {
+        atomic_fetch_sub(&growths_to_fail, 1);
+        return NULL;
+    }
+    return realloc(at, bytes);
 }
 
 static void
@@ -381,6 +401,49 @@ a_flush_that_fails_is_told_and_changes_nothing(void **state)
     close_state(w);
     open_state(w);
     assert_state(w, "kev", "three", 5, 2);
+}
+
+static void
+assert_not_saved_without(struct world *w, const char *name)
+{
+    char path[PATH], aside[PATH];
+
+    assert_int_equal(rename(path_in(w, name, path), path_in(w, "ballast", aside)), 0);
+    struct state_answer a = set(w, "kev", "two", 3, 1);
+    assert_int_equal(a.kind, STATE_FAILED);
+    assert_non_null(strstr(a.text, "removed or replaced"));
+    answer_drop(&a);
+    assert_int_equal(rename(aside, path), 0);
+}
+
+static void
+nothing_is_called_saved_while_the_file_is_removed(void **state)
+{
+    struct world *w = *state;
+
+    open_state(w);
+    assert_saved(set(w, "kev", "one", 3, 0), 1);
+    assert_not_saved_without(w, "state.db");
+    assert_not_saved_without(w, "state.db-wal");
+    assert_state(w, "kev", "one", 3, 1);
+    assert_saved(set(w, "kev", "two", 3, 1), 2); /* it is back */
+}
+
+static void
+an_answer_that_finds_no_memory_for_seconds_comes_all_the_same(void **state)
+{
+    struct world *w = *state;
+
+    poster = pthread_self();
+    open_state(w);
+    atomic_store(&growths_to_fail, 150);
+    assert_saved(set(w, "kev", "one", 3, 0), 1);
+    assert_int_equal(atomic_load(&growths_to_fail), 0);
+    atomic_store(&growths_to_fail, INT_MAX); /* and closing does not wait for it */
+    for (uint64_t i = 0; i < 100; i++)
+        assert_int_equal(state_get(w->state, "kev", i, &w->err), 0);
+    close_state(w);
+    atomic_store(&growths_to_fail, 0);
 }
 
 /* --- marks ----------------------------------------------------------------------------------------------------- */
@@ -926,6 +989,8 @@ main(void)
         TEST(an_id_that_is_too_long_is_refused),
         TEST(nothing_is_answered_before_it_is_flushed),
         TEST(a_flush_that_fails_is_told_and_changes_nothing),
+        TEST(nothing_is_called_saved_while_the_file_is_removed),
+        TEST(an_answer_that_finds_no_memory_for_seconds_comes_all_the_same),
         TEST(marks_are_there_after_a_restart_and_never_step_back),
         TEST(marks_outside_of_the_protocols_numbers_are_refused),
         TEST(marks_are_not_read_once_something_was_asked),
