@@ -85,7 +85,7 @@ unit      = $(eval UNIT += $(B)/tests/unit/$(strip $1))$(call program,tests/unit
 sim       = $(eval SIM += $(B)/tests/sim/$(strip $1))$(call program,tests/sim/$(strip $1),tests/sim/$(strip $1).c $2,cmocka $3)
 system    = $(eval SYSTEM += $(B)/tests/system/$(strip $1))$(call program,tests/system/$(strip $1),tests/system/$(strip $1).c $2,cmocka $3)
 tool      = $(eval TOOLS += $(B)/tests/system/$(strip $1))$(call program,tests/system/$(strip $1),tests/system/$(strip $1).c $2,$3)
-bench     = $(eval BENCH += $(B)/bench/$(strip $1))$(call program,bench/$(strip $1),bench/$(strip $1).c $2,$3)
+bench     = $(eval BENCHES += $(B)/bench/$(strip $1))$(call program,bench/$(strip $1),bench/$(strip $1).c $2,$3)
 fuzz      = $(eval FUZZ += $(strip $1))$(call program,tests/fuzz/$(strip $1),tests/fuzz/$(strip $1).c $2,$3)
 SOURCES :=
 
@@ -300,6 +300,7 @@ $(call unit,err_test,common/err.c common/text.c)
 $(call unit,journal_test,gateway/store/journal.c common/clock.c common/err.c common/log.c common/mailbox.c common/text.c $(WIRE_SRC),jansson msgpack)
 $(call unit,log_test,common/log.c common/err.c common/text.c,jansson no_memory)
 $(call unit,mailbox_test,common/mailbox.c common/err.c,no_memory no_eventfd)
+$(call unit,opencti_test,$(OPENCTI_SRC) common/err.c common/text.c,no_heap jansson)
 $(call unit,operators_test,$(ADMIN_SRC) gateway/suggest.c $(CORE_SRC) common/clock.c common/err.c common/log.c common/text.c \
     $(WIRE_SRC),jansson msgpack)
 $(call unit,send_test,tests/parts_double.c gateway/broker/send.c gateway/broker/watchdog.c gateway/broker/window.c common/clock.c \
@@ -317,6 +318,7 @@ CORE_WORLD := tests/unit/core_world.c $(CORE_SRC) common/err.c common/text.c $(W
 $(call unit,core_session_test,$(CORE_WORLD),msgpack)
 $(call unit,core_expect_test,$(CORE_WORLD),msgpack)
 $(call unit,core_run_test,$(CORE_WORLD),msgpack)
+$(call unit,core_opencti_test,$(CORE_WORLD),msgpack)
 $(call unit,core_takeover_test,$(CORE_WORLD),msgpack)
 $(call unit,core_custody_test,$(CORE_WORLD),msgpack)
 $(call unit,decide_test,gateway/core/decide.c)
@@ -345,6 +347,8 @@ $(call unit,client_push_test,tests/unit/client_gateway.c $(CLIENT_SRC),zmq msgpa
 $(call unit,client_handle_test,tests/unit/client_gateway.c $(CLIENT_SRC),zmq msgpack)
 $(call unit,kev_http_test,tests/unit/sluice_double.c tests/unit/tiny_http.c $(KEV_SRC),config curl jansson crypto)
 $(call unit,kev_test,tests/unit/sluice_double.c $(KEV_SRC),config curl jansson crypto)
+$(call unit,opencti_doc_test,tests/opencti_doc.c connectors/kit/setup.c connectors/kit/setup_file.c common/duration.c \
+    common/duration_read.c common/err.c common/text.c,sluice config zmq msgpack)
 $(call unit,setup_test,connectors/kit/setup.c connectors/kit/setup_file.c common/duration.c common/duration_read.c common/err.c common/text.c,config)
 $(call unit,stixfile_test,tests/unit/sluice_double.c $(FILE_SRC),config)
 
@@ -385,6 +389,15 @@ $(call system,badinput_test,tests/system/bad.c tests/vectors.c $(WORLD_SRC) $(WO
 $(call system,misuse_test,tests/system/bad.c $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
 $(call system,faults_broker_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
 $(call system,faults_connector_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
+SCENE_SRC := tests/opencti_doc.c tests/system/orders.c tests/system/program.c tests/system/scene.c
+$(call system,schedule_test,$(SCENE_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
+$(call system,schedule_words_test,$(SCENE_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
+$(call system,schedule_kills_test,tests/system/history.c tests/system/history_rules.c tests/system/scheduled_says.c \
+    $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson sqlite3)
+# A program that it starts.
+$(call program,tests/system/scheduled,tests/system/scheduled.c tests/system/scheduled_says.c tests/system/ledger.c \
+    common/clock.c,sluice)
+$(B)/tests/system/schedule_kills_test: $(B)/tests/system/scheduled
 
 PUB_SRC := \
     tests/system/desk.c \
@@ -414,13 +427,18 @@ $(call tool,opencti_split,$(OPENCTI_SRC) common/err.c common/text.c)
 
 # Fuzz targets: $(call fuzz,NAME,MORE SOURCES,LIBRARIES)
 $(call fuzz,kev_fuzz,$(KEV_SRC:connectors/cisa-kev/run.c=) tests/unit/sluice_double.c,config curl jansson crypto)
+$(call fuzz,opencti_fuzz,$(OPENCTI_SRC) common/err.c common/text.c,jansson)
 $(call fuzz,settings_fuzz,$(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
 $(call fuzz,wire_fuzz,common/text.c $(WIRE_SRC),msgpack)
 
 # Benches, one question each: $(call bench,NAME,MORE SOURCES,LIBRARIES)
 $(call bench,client,common/clock.c common/err.c common/text.c $(WIRE_SRC),sluice)
+$(call bench,format,bench/report.c $(OPENCTI_SRC) common/err.c common/text.c,jansson math)
 $(call bench,forward,bench/report.c bench/leg.c bench/bare.c bench/drain.c bench/rabbit.c tests/system/sluiced.c \
     tests/system/world.c common/clock.c common/err.c,sluice rabbitmq zmq math)
+$(call bench,permit,bench/asker.c bench/crowd.c bench/echo.c bench/report.c tests/system/sluiced.c tests/system/world.c \
+    common/clock.c common/err.c common/text.c $(WIRE_SRC),msgpack zmq math)
+$(call bench,turn,bench/report.c tests/system/world.c common/clock.c common/err.c common/text.c $(CORE_SRC) $(WIRE_SRC),msgpack math)
 $(call bench,wire,common/text.c $(WIRE_SRC),msgpack)
 
 # --- The usual targets ------------------------------------------------------------------------------------------------
@@ -489,9 +507,12 @@ demo:
 deps:
 	@packaging/deps
 
-bench: all $(BENCH)
+# All of them, or BENCH='NAME ...'.
+BENCH_NOW := $(if $(BENCH),$(addprefix $(B)/bench/,$(notdir $(BENCH))),$(BENCHES))
+bench: all $(filter $(BENCHES),$(BENCH_NOW))
+	@$(if $(filter-out $(BENCHES),$(BENCH_NOW)),echo 'make: no bench of this name: $(notdir $(filter-out $(BENCHES),$(BENCH_NOW))); there are $(notdir $(BENCHES))' >&2; exit 2)
 	@mkdir -p $(B)/bench
-	@for b in $(BENCH); do echo "== $$b"; SLUICE_BUILD='$(abspath $(B))' $$b $(BENCH_ARGS) || exit 1; done
+	@for b in $(BENCH_NOW); do echo "== $$b"; SLUICE_BUILD='$(abspath $(B))' $$b $(BENCH_ARGS) || exit 1; done
 
 sim: $(SIM)
 	@$(RUN_TESTS) $^
@@ -594,7 +615,7 @@ help:
 	@echo 'make fuzz         each fuzz target for FUZZ_SECONDS ($(FUZZ_SECONDS))'
 	@echo 'make lint         clang-tidy, cppcheck, format'
 	@echo 'make layers       no include points up;  headers: each compiles alone;  sources: each is listed'
-	@echo 'make bench sim    figures;  the simulation alone'
+	@echo "make bench        figures (BENCH='forward ...': these alone);  sim: the simulation alone"
 	@echo 'make deps         install what is missing, and say why'
 	@echo 'make install      DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)'
 	@echo 'make clean'

@@ -1,14 +1,15 @@
 /* mailbox.c - two arrays, one lock, one eventfd.
  *
  * Posters fill one array while the taker reads the other; a take exchanges them.  The eventfd is written when
- * the filling array stops being empty and read when it is taken, both under the lock, so it is readable
- * exactly while there is something to take.  Outside the lock, a late write could leave it readable for
- * an empty box, and a late read could swallow the wake-up of the next message. */
+ * the filling array first holds what the taker is to be woken for and read when it is taken, both under the lock, so
+ * it is readable exactly while there is such a thing to take.  Outside the lock, a late write could leave it readable
+ * for an empty box, and a late read could swallow the wake-up of the next message. */
 #include "mailbox.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,7 @@ struct mailbox {
     struct list     in;   /* under lock: what was posted since the last take */
     struct list     out;  /* the taker's alone: what the last take lent */
     size_t          size; /* bytes in a message */
+    bool            told; /* under lock: the eventfd was written since the last take */
     int             fd;
 };
 
@@ -77,8 +79,17 @@ list_grow(struct list *list, size_t n, size_t size)
     return 0;
 }
 
-int
-mailbox_post(struct mailbox *box, const void *messages, size_t n, struct err *err)
+/* Under the lock. */
+static void
+tell(struct mailbox *box)
+{
+    if (!box->told && box->in.count > 0)
+        eventfd_write(box->fd, 1); /* cannot fail: the counter is 0 here */
+    box->told = box->in.count > 0;
+}
+
+static int
+post(struct mailbox *box, const void *messages, size_t n, bool quietly, struct err *err)
 {
     if (n == 0)
         return 0;
@@ -88,11 +99,31 @@ mailbox_post(struct mailbox *box, const void *messages, size_t n, struct err *er
         return err_set(err, ERR_NOMEM, ENOMEM, "%zu messages of %zu bytes for another thread", n, box->size);
     }
     memcpy(box->in.at + box->in.count * box->size, messages, n * box->size);
-    if (box->in.count == 0)
-        eventfd_write(box->fd, 1); /* cannot fail: the counter is 0 here */
     box->in.count += n;
+    if (!quietly)
+        tell(box);
     pthread_mutex_unlock(&box->lock);
     return 0;
+}
+
+int
+mailbox_post(struct mailbox *box, const void *messages, size_t n, struct err *err)
+{
+    return post(box, messages, n, false, err);
+}
+
+int
+mailbox_post_quietly(struct mailbox *box, const void *messages, size_t n, struct err *err)
+{
+    return post(box, messages, n, true, err);
+}
+
+void
+mailbox_wake(struct mailbox *box)
+{
+    pthread_mutex_lock(&box->lock);
+    tell(box);
+    pthread_mutex_unlock(&box->lock);
 }
 
 /* The last loan is over: empty its array, and give a burst's memory back. */
@@ -117,7 +148,9 @@ mailbox_take(struct mailbox *box, void **ret)
         const struct list full = box->in;
         box->in = box->out;
         box->out = full;
-        eventfd_read(box->fd, &woken);
+        if (box->told)
+            eventfd_read(box->fd, &woken);
+        box->told = false;
     }
     pthread_mutex_unlock(&box->lock);
     *ret = box->out.count > 0 ? box->out.at : NULL;

@@ -257,6 +257,7 @@ effects_step(struct loop *l, const struct core_event *e)
 
         core_step(l->core, &next, l->now_us, &l->sink);
     }
+    schedules_notes(l);
 }
 
 void

@@ -317,6 +317,8 @@ wait_ms(const struct loop *l, int64_t reap_us)
 
     if (l->save_us < due)
         due = l->save_us;
+    if (l->wake_us != 0 && l->wake_us < due)
+        due = l->wake_us;
     if (operators_due(l->operators) < due)
         due = operators_due(l->operators);
     for (int i = 0; i < l->settings->broker.connections; i++)
@@ -354,6 +356,7 @@ turn(struct loop *l, struct err *err)
     }
     effects_step_kind(l, CORE_TURN);
     effects_post(l);
+    schedules_wake(l);
     if (l->stop_us != 0 && drained(l))
         l->stop = true;
     return 0;

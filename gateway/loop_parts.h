@@ -18,6 +18,7 @@
 #include "broker/publisher.h"
 #include "broker/telemetry.h"
 #include "core/core.h"
+#include "core/decide.h"
 #include "loop.h"
 #include "store/state.h"
 #include "wire.h"
@@ -38,7 +39,18 @@ struct targets;
 
 enum {
     AFTER_MAX = 1024, /* things found during a step that are told to the core after it */
-    MARKS_MAX = 64    /* marks in one request to the state */
+    MARKS_MAX = 64,   /* marks in one request to the state */
+    NOTES_MAX = 64    /* decisions of one step that are written down behind it; then those before are, within it */
+};
+
+/* A decision that is to be written down. */
+struct note {
+    const char *connector, *what; /* lent until the core is freed */
+    uint32_t    reasons;
+    int64_t     due_us;
+    bool        has_run, has_inputs;
+    uint8_t     run[WIRE_RUN_LEN];
+    struct decide_inputs inputs;
 };
 
 /* Published in this turn, handed over at its end: one wake-up for all. */
@@ -76,10 +88,13 @@ struct loop {
     size_t             n_marks;
     struct core_event  after[AFTER_MAX]; /* what a step brought about that the core must hear of, but not within it */
     size_t             n_after;
+    struct note        notes[NOTES_MAX];
+    size_t             n_notes;
     const struct door_message *message; /* during the step that it is handed to */
     const struct wire_msg     *header;
     int64_t            now_us, save_us, stop_us; /* stop_us: when a drain is given up; 0: not stopping */
     int64_t            wall_us;    /* wall clock less monotonic clock, as the core was told */
+    int64_t            wake_us;    /* when state and journal are woken for what was given quietly; 0: nothing was */
     uint64_t           clear_ticket; /* of the operator whose action is done now */
     bool               clear_lost;   /* ... and its CORE_CLEAR_STATE found no room at the store */
     bool               states_late;  /* a state has leave to go and finds no room at the store */
@@ -115,11 +130,17 @@ int schedules_load(struct loop *l, struct err *err);
 void schedules_wall(struct loop *l);
 void schedules_answers(struct loop *l);
 
+/* At the end of a turn: rows and journal lines that nobody waits for go to their threads, LINGER_US after the first. */
+void schedules_wake(struct loop *l);
+
 /* Effects of the core. */
 void schedules_row(struct loop *l, const struct core_effect *e);
 void schedules_clear(struct loop *l, const char *id);
 void schedules_go(struct loop *l, const struct core_effect *e);
 void schedules_journal(struct loop *l, const struct core_effect *e);
+
+/* Behind a step, so that nobody waits for it: what was decided in it is written down. */
+void schedules_notes(struct loop *l);
 
 /* Open the socket of operators. */
 int schedules_open_operators(struct loop *l, struct err *err);

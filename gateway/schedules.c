@@ -14,6 +14,7 @@
 #include "store/journal.h"
 
 enum {
+    LINGER_US = 2000,    /* by then an answer of the same turn is on its way */
     WALL_STEP_US = 1000, /* the clocks moved against each other by more than this: the core is told */
     WHAT_MAX = 48
 };
@@ -33,6 +34,25 @@ schedules_wall(struct loop *l)
     effects_step(l, &e);
 }
 
+/* --- what nobody waits for --- */
+
+static void
+linger(struct loop *l)
+{
+    if (l->wake_us == 0)
+        l->wake_us = l->now_us + LINGER_US;
+}
+
+void
+schedules_wake(struct loop *l)
+{
+    if (l->wake_us == 0 || l->now_us < l->wake_us)
+        return;
+    l->wake_us = 0;
+    state_wake(l->state);
+    journal_wake(l->journal);
+}
+
 /* --- rows --- */
 
 static void
@@ -48,6 +68,7 @@ load_row(void *ctx, const struct state_row *r)
     row->has_run = r->has_run;
     row->has_ended = r->has_ended;
     memcpy(row->run, r->run, sizeof(row->run));
+    row->epoch = r->epoch;
     memcpy(row->ended, r->ended, sizeof(row->ended));
     row->period_us = r->period_us;
     row->last_run_us = r->last_run_us;
@@ -77,6 +98,7 @@ keep_row(const struct core_row *from, struct state_row *to)
     to->has_run = from->has_run;
     to->has_ended = from->has_ended;
     memcpy(to->run, from->run, sizeof(to->run));
+    to->epoch = from->epoch;
     memcpy(to->ended, from->ended, sizeof(to->ended));
     to->period_us = from->period_us;
     to->last_run_us = from->last_run_us;
@@ -89,9 +111,16 @@ schedules_row(struct loop *l, const struct core_effect *e)
     struct core_event failed = {.kind = CORE_STORED, .u.stored = {e->u.store.ticket, false}};
     struct state_row row;
     struct err err = {0};
+    int rc;
 
     keep_row(&e->u.store.row, &row);
-    if (state_row(l->state, &row, e->u.store.ticket, &err) == 0)
+    if (e->u.store.later) {
+        linger(l);
+        rc = state_row_later(l->state, &row, e->u.store.ticket, &err);
+    } else {
+        rc = state_row(l->state, &row, e->u.store.ticket, &err);
+    }
+    if (rc == 0)
         return;
     log_event(l->log, LOG_ERROR, "schedule_not_stored", LOG_STR("connector", row.connector),
               LOG_STR("error", err.text));
@@ -173,24 +202,64 @@ entry(const struct loop *l, const char *connector, const char *what)
     return (struct journal_entry){.wall_us = l->now_us + l->wall_us, .connector = connector, .what = what};
 }
 
+static void
+write_down(struct loop *l, const struct journal_entry *line)
+{
+    char what[WHAT_MAX], reasons[160], run[2 * WIRE_RUN_LEN + 1];
+
+    linger(l);
+    journal_write(l->journal, line);
+    snprintf(what, sizeof(what), "schedule_%s", line->what);
+    log_event(l->log, LOG_INFO, what, LOG_STR("connector", line->connector), LOG_STR("run", run_name(line->run, run)),
+              LOG_STR("reasons", reason_names(line->reasons, reasons, sizeof(reasons))),
+              LOG_TEXT("text", line->text, line->text_len));
+}
+
+void
+schedules_notes(struct loop *l)
+{
+    for (size_t i = 0; i < l->n_notes; i++) {
+        const struct note *n = &l->notes[i];
+        struct journal_entry line = entry(l, n->connector, n->what);
+
+        line.reasons = n->reasons;
+        line.due_us = n->due_us;
+        line.inputs = n->has_inputs ? &n->inputs : NULL;
+        line.run = n->has_run ? n->run : NULL;
+        write_down(l, &line);
+    }
+    l->n_notes = 0;
+}
+
+/* A text is lent for this call only, so it cannot wait, and neither can what came before it. */
 void
 schedules_journal(struct loop *l, const struct core_effect *e)
 {
     struct journal_entry line = entry(l, e->u.journal.id, e->u.journal.what);
-    char what[WHAT_MAX], reasons[160], run[2 * WIRE_RUN_LEN + 1];
+    struct note *n;
 
-    line.reasons = e->u.journal.reasons;
-    line.due_us = e->u.journal.due_us;
-    line.run = e->u.journal.run;
-    line.text = e->u.journal.text;
-    line.text_len = e->u.journal.text_len;
-    line.inputs = e->u.journal.inputs;
-    journal_write(l->journal, &line);
-    snprintf(what, sizeof(what), "schedule_%s", e->u.journal.what);
-    log_event(l->log, LOG_INFO, what, LOG_STR("connector", e->u.journal.id),
-              LOG_STR("run", run_name(e->u.journal.run, run)),
-              LOG_STR("reasons", reason_names(e->u.journal.reasons, reasons, sizeof(reasons))),
-              LOG_TEXT("text", e->u.journal.text, e->u.journal.text_len));
+    if (l->n_notes == NOTES_MAX || e->u.journal.text != NULL)
+        schedules_notes(l);
+    if (e->u.journal.text != NULL) {
+        line.reasons = e->u.journal.reasons;
+        line.due_us = e->u.journal.due_us;
+        line.run = e->u.journal.run;
+        line.text = e->u.journal.text;
+        line.text_len = e->u.journal.text_len;
+        write_down(l, &line);
+        return;
+    }
+    n = &l->notes[l->n_notes++];
+    *n = (struct note){.connector = e->u.journal.id,
+                       .what = e->u.journal.what,
+                       .reasons = e->u.journal.reasons,
+                       .due_us = e->u.journal.due_us,
+                       .has_run = e->u.journal.run != NULL,
+                       .has_inputs = e->u.journal.inputs != NULL};
+    if (n->has_inputs)
+        n->inputs = *e->u.journal.inputs;
+    if (n->has_run)
+        memcpy(n->run, e->u.journal.run, sizeof(n->run));
 }
 
 /* --- operators --- */
@@ -205,6 +274,7 @@ note_action(struct loop *l, const struct operators_act *a)
     snprintf(text, sizeof(text), "%s, by user %u, process %d", a->name, (unsigned)a->uid, (int)a->pid);
     line.text = text;
     line.text_len = strlen(text);
+    linger(l);
     journal_write(l->journal, &line);
     log_event(l->log, LOG_INFO, "operator", LOG_STR("do", a->name), LOG_STR("connector", a->connector),
               LOG_INT("uid", a->uid), LOG_INT("pid", a->pid));

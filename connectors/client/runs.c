@@ -101,7 +101,7 @@ sluice_run_alive(const struct sluice *s)
     int alive;
 
     pthread_mutex_lock(&d->lock);
-    alive = d->runs.in_run && current_locked(d);
+    alive = d->runs.in_run && current_locked(d) && check_phase_locked(s, NULL) == 0;
     pthread_mutex_unlock(&d->lock);
     return alive;
 }

@@ -82,6 +82,7 @@ struct core_row {
     bool        paused;            /* by an operator */
     bool        has_run;           /* run is under way */
     uint8_t     run[WIRE_RUN_LEN];
+    uint64_t    epoch;             /* of the program that this is about: whose run it is; 0: not known */
     bool        has_ended;         /* ended is the run that ended last, and was not lost */
     uint8_t     ended[WIRE_RUN_LEN];
     int64_t     period_us;
@@ -271,6 +272,7 @@ struct core_effect {
         struct {
             struct core_row row;
             uint64_t        ticket;
+            bool            later; /* nobody waits for it: after what else is to be done now */
         } store;
         const char *id;
         struct {
@@ -284,8 +286,8 @@ struct core_effect {
             uint64_t         seq;    /* with UNDELIVERED: the first that was refused */
         } fail;
         struct {
-            const char    *id;      /* NULL: of the whole gateway */
-            const char    *what;    /* "permit" "hold" "skipped" "done" "failed" "lost" "adopted" "paused" ... */
+            const char    *id;      /* lent until the core is freed; NULL: of the whole gateway */
+            const char    *what;    /* a constant: "permit" "hold" "skipped" "done" "failed" "lost" "adopted" "paused" ... */
             uint32_t       reasons; /* of a hold, or why a period is skipped */
             int64_t        due_us;  /* wall clock: since when its time has come, by its schedule; 0: none decides */
             const uint8_t *run;     /* WIRE_RUN_LEN bytes; NULL: none */

@@ -51,6 +51,7 @@ struct schedule {
     bool     unstored;   /* in the list of those whose row failed */
     bool     in_line;
     uint8_t  run[WIRE_RUN_LEN], ended[WIRE_RUN_LEN];
+    uint64_t run_epoch;  /* of the program that run was given to; 0: not known */
     uint32_t reasons;    /* found by others, of this connector alone */
     uint32_t held_by;    /* why the last look did not permit it; 0: only its time has not come */
     uint32_t told;       /* what it was told last: held_by, and a bit for the time */
@@ -267,6 +268,7 @@ void     table_free(struct core *k);
 void session_configure(struct core *k, const struct core_event *e);
 uint32_t session_known(struct core *k, const char *id); /* its number, also if it is not configured; NONE: no memory */
 void session_mark(struct core *k, const char *id, uint64_t epoch, uint64_t answered);
+void session_row(struct core *k, struct connector *c, uint64_t epoch); /* its schedule is of this program */
 void session_message(struct core *k, uint64_t conn, const struct wire_msg *m, uint64_t body_len);
 void session_gone(struct core *k, uint64_t conn, const char *why);
 void session_timers(struct core *k);

@@ -73,6 +73,7 @@ run_row(const struct core *k, const struct connector *c, struct core_row *row)
     row->paused = s->paused;
     row->has_run = s->running;
     memcpy(row->run, s->run, sizeof(row->run));
+    row->epoch = c->epoch;
     row->has_ended = s->ended_known && !s->lost;
     memcpy(row->ended, s->ended, sizeof(row->ended));
     row->period_us = s->period_us;
@@ -83,8 +84,8 @@ run_row(const struct core *k, const struct connector *c, struct core_row *row)
 
 /* One at a time: a row says all, so what changes while one is at the store is told by the next, and a connector that
  * is quicker than the disk does not fill the memory with rows. */
-uint32_t
-run_store(struct core *k, struct connector *c)
+static uint32_t
+store(struct core *k, struct connector *c, bool later)
 {
     struct core_effect e = {.kind = CORE_STORE_ROW};
     struct schedule *s = &c->sch;
@@ -94,9 +95,16 @@ run_store(struct core *k, struct connector *c)
         return s->row + 1;
     s->row_out = true;
     run_row(k, c, &e.u.store.row);
+    e.u.store.later = later;
     e.u.store.ticket = (uint64_t)c->number << 32 | ++s->row;
     core_emit(k, &e);
     return s->row;
+}
+
+uint32_t
+run_store(struct core *k, struct connector *c)
+{
+    return store(k, c, false);
 }
 
 void
@@ -193,8 +201,10 @@ run_load(struct core *k, const struct core_row *row)
     if (left <= 0)
         left = jitter_us(c);
     s->base_us = k->now_us + left - s->period_us;
+    session_row(k, c, row->epoch);
     if (row->has_run) {
         s->running = s->expected = true;
+        s->run_epoch = row->epoch;
         memcpy(s->run, row->run, sizeof(s->run));
         due_set(k, c, k->now_us + k->cfg.ping_us * k->cfg.missed);
     }
@@ -217,13 +227,17 @@ begin(struct core *k, struct connector *c)
 {
     struct schedule *s = &c->sch;
 
+    if (s->lost)
+        s->ended_known = false; /* that one has no end in the books: not as the one before this, either */
     s->running = s->ran = true;
+    s->run_epoch = c->epoch;
     s->asking = s->answer = s->run_now = s->expected = s->lost = false;
     s->held_by = s->told = 0;
     due_drop(k, c);
     gate_promise(k, c);
 }
 
+/* The row follows the permit, and may: a run whose row a crash takes is declared to us by its connector. */
 void
 run_permit(struct core *k, struct connector *c)
 {
@@ -233,8 +247,8 @@ run_permit(struct core *k, struct connector *c)
     memcpy(c->sch.run, r, sizeof(c->sch.run));
     begin(k, c);
     run_journal_look(k, c, "permit", 0, first_free);
-    run_store(k, c);
     run_send_permit(k, c);
+    store(k, c, true);
 }
 
 void
@@ -348,7 +362,7 @@ run_declared(struct core *k, struct connector *c, const struct wire_msg *m)
         memcpy(s->run, m->run, sizeof(s->run));
         begin(k, c);
         run_journal(k, c, "adopted", 0, NULL);
-        run_store(k, c);
+        store(k, c, true);
     } else if (m->type == WIRE_PING && s->end_stored) {
         run_answer_done(k, c); /* the answer was lost on the way, at a full pipe */
     }

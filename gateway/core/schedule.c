@@ -158,6 +158,7 @@ void
 schedule_ready(struct core *k, struct connector *c, const struct wire_msg *m)
 {
     struct schedule *s = &c->sch;
+    const bool unknown = s->ran && s->kind == 0; /* it declared a run, and only now says by what schedule */
 
     credit_want(k, c, m->want, m->head);
     if (!acceptable(k, c, m))
@@ -171,6 +172,8 @@ schedule_ready(struct core *k, struct connector *c, const struct wire_msg *m)
         if (!s->ran && !s->skipped)
             s->base_us = k->now_us - s->period_us; /* the first run ever is due at once */
     }
+    if (unknown)
+        run_store(k, c); /* its row does not say yet when the next one is due */
     if (s->running) {
         if (s->expected)
             due_drop(k, c);

@@ -181,6 +181,16 @@ find(struct core *k, uint64_t conn, const struct wire_msg *m)
     return i;
 }
 
+/* Is this another program than the one that has the run?  What we knew of epochs before we were started again may be
+ * older than the run, or newer: each is stored in its own time. */
+static bool
+another(const struct connector *c, const struct wire_msg *m)
+{
+    if (m->epoch > c->epoch && (c->epoch != 0 || m->fresh))
+        return true;
+    return c->sch.expected && c->sch.run_epoch != 0 && c->sch.run_epoch != m->epoch;
+}
+
 static void
 hello(struct core *k, uint64_t conn, const struct wire_msg *m)
 {
@@ -216,8 +226,8 @@ hello(struct core *k, uint64_t conn, const struct wire_msg *m)
     heard(k, c);
     commit_drop(k, c);
     custody_drop_half(k, c);
-    if (m->epoch > c->epoch && (c->epoch != 0 || m->fresh))
-        run_lost(k, c); /* another program: the run of the one before is over */
+    if (another(c, m))
+        run_lost(k, c); /* the run of the one before is over */
     if (m->epoch > c->epoch || m->seen >= c->expect)
         custody_reset(k, c, m->seen + 1);
     if (m->epoch > c->epoch) {
@@ -320,6 +330,17 @@ session_mark(struct core *k, const char *id, uint64_t epoch, uint64_t answered)
     c->epoch = epoch;
     c->first = c->expect = c->next_post = answered + 1;
     c->mark_told = answered;
+}
+
+void
+session_row(struct core *k, struct connector *c, uint64_t epoch)
+{
+    if (epoch <= c->epoch)
+        return;
+    c->epoch = epoch; /* its mark was not written any more: what it has seen answered, it will say */
+    c->first = c->expect = c->next_post = 1;
+    c->mark_told = 0;
+    list_push(k, &k->unsaved, c->number);
 }
 
 /* All but the id, which a publisher's thread may be reading. */

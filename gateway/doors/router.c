@@ -11,6 +11,7 @@
  *  - there is no call that ends a peer's connection: its descriptor is duplicated, so that it cannot come to mean
  *    another connection meanwhile, and shut down. */
 #include <assert.h>
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +36,7 @@ enum {
 
 struct peer {
     uint64_t inode;      /* of its socket, when it was first seen; 0: not known */
-    uint32_t id;         /* the number in its routing id */
+    uint32_t id;         /* the number in its routing id: they are counted up, so its low bits tell peers apart */
     uint32_t generation; /* how often this place was used */
     int32_t  next;       /* in its bucket, or of the free places */
     bool     used;
@@ -276,6 +277,7 @@ static int
 read_id(struct door *d, uint32_t *ret, bool *more, struct err *err)
 {
     unsigned char id[ID_LEN];
+    uint32_t number;
     zmq_msg_t m;
     int rc;
 
@@ -294,7 +296,8 @@ read_id(struct door *d, uint32_t *ret, bool *more, struct err *err)
     }
     memcpy(id, zmq_msg_data(&m), ID_LEN);
     zmq_msg_close(&m);
-    memcpy(ret, id + 1, sizeof(*ret));
+    memcpy(&number, id + 1, sizeof(number));
+    *ret = be32toh(number);
     return 1;
 }
 
@@ -371,11 +374,13 @@ door_send(struct door *d, uint64_t conn, const void *header, size_t len, const v
 {
     const struct peer *p = peer_at(d, conn);
     unsigned char id[ID_LEN] = {0};
+    uint32_t number;
 
     *gone = p == NULL;
     if (p == NULL)
         return false;
-    memcpy(id + 1, &p->id, sizeof(p->id));
+    number = htobe32(p->id);
+    memcpy(id + 1, &number, sizeof(number));
     if (!send_frame(d, id, sizeof(id), ZMQ_SNDMORE)) {
         *gone = errno == EHOSTUNREACH;
         if (*gone)

@@ -1,9 +1,7 @@
 /* content.c - the bundle of one object, as text. */
 #include "content.h"
 
-#include <inttypes.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "jsontext.h"
@@ -23,9 +21,12 @@ put_text(struct content_to *to, const char *text)
 static void
 put_number(struct content_to *to, uint64_t n)
 {
-    char digits[24];
+    char digits[20], *first = digits + sizeof(digits);
 
-    to->put(to, digits, (size_t)snprintf(digits, sizeof(digits), "%" PRIu64, n));
+    do
+        *--first = (char)('0' + n % 10);
+    while ((n /= 10) > 0);
+    to->put(to, first, (size_t)(digits + sizeof(digits) - first));
 }
 
 /* The elements of a list that are kept, each as it came. */

@@ -17,8 +17,8 @@ edges_close(struct edges *e)
     e->n = e->n_slots = 0;
 }
 
-/* Numbers in the order of a text that a stranger wrote: mixed with what he does not know (the constants are those of the
- * finaliser of MurmurHash3). */
+/* Numbers in the order of a text that a stranger wrote: mixed with what he does not know (the constants are those of
+ * the finaliser of MurmurHash3). */
 static uint64_t
 hash(const struct edges *e, uint64_t edge)
 {

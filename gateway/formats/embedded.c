@@ -41,7 +41,7 @@ bundle_add_element(struct bundle *b, struct json *j, uint32_t element)
     return true;
 }
 
-/* --- The same thing? -------------------------------------------------------------------------------------------------- */
+/* --- The same thing? ---------------------------------------------------------------------------------------------- */
 
 /* Numbers are compared as the doubles that they are to whoever makes ids of them (RFC 8785). */
 static double
@@ -82,7 +82,7 @@ print(const struct json *j, const struct part *p)
     return p->kind == '"' ? jsontext_print(j->text, p->text) : (uint64_t)(unsigned char)p->kind;
 }
 
-/* --- Reading ---------------------------------------------------------------------------------------------------------- */
+/* --- Reading ------------------------------------------------------------------------------------------------------ */
 
 static bool
 read_part(struct json *j, struct part *p)

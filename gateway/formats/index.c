@@ -36,7 +36,7 @@ nomem(const struct index *ix)
     return false;
 }
 
-/* --- Members ---------------------------------------------------------------------------------------------------------- */
+/* --- Members ------------------------------------------------------------------------------------------------------ */
 
 static bool
 add_member(const struct index *ix, enum member_kind kind)
@@ -62,7 +62,7 @@ add_name(const struct index *ix, struct json_text text)
 static bool
 reference(const struct index *ix)
 {
-    struct json_text text;
+    struct json_text text = {.at = 0};
 
     if (json_space(ix->j) != '"')
         return json_refuse(ix->j, ix->j->at, "a reference that is no text");
@@ -88,7 +88,8 @@ nothing(const struct index *ix, const char *what)
         return false;
     const unsigned char *v = ix->b->text + at;
 
-    if (*v == 'n' || (*v == '"' && v[1] == '"') || (*v == '{' && ix->b->text[jsontext_blanks(ix->b->text, at + 1)] == '}'))
+    if (*v == 'n' || (*v == '"' && v[1] == '"') ||
+        (*v == '{' && ix->b->text[jsontext_blanks(ix->b->text, at + 1)] == '}'))
         return true;
     return json_refuse(ix->j, at, what);
 }
@@ -135,7 +136,7 @@ ruled(const struct index *ix, enum member_kind kind, bool phases)
 static bool
 alias(const struct index *ix)
 {
-    struct json_text text;
+    struct json_text text = {.at = 0};
     uint32_t at;
 
     if (json_space(ix->j) != '"')
@@ -150,7 +151,7 @@ static bool
 inside(const struct index *ix, const char *name, bool (*then)(const struct index *))
 {
     struct json_keys keys;
-    struct json_text key;
+    struct json_text key = {.at = 0};
     uint32_t at;
 
     if (json_space(ix->j) != '{')
@@ -187,7 +188,7 @@ read_id(struct index *ix)
 static bool
 read_type(struct index *ix)
 {
-    struct json_text text;
+    struct json_text text = {.at = 0};
 
     if (!text_of(ix, &text, "its type is no text"))
         return false;
@@ -199,15 +200,24 @@ read_type(struct index *ix)
     return true;
 }
 
-/* Is this one of the few kinds of keys that a rule is about?  By the last byte, most are told at once. */
+/* May this be one of the few keys that a rule is about?  Most are told by their length and their last bytes. */
 static bool
 may_matter(const struct bundle *b, struct json_text key)
 {
     if (key.escaped || key.len < 2)
         return key.escaped;
-    const unsigned char *last = b->text + key.at + key.len - 1;
+    const unsigned char *end = b->text + key.at + key.len;
 
-    return *last == 'f' || *last == 's' || *last == 'd' || *last == 'e';
+    switch (end[-1]) {
+    case 'd': return key.len == strlen("id") || key.len == strlen("x_opencti_id");
+    case 'e': return key.len == strlen("type");
+    case 'f': return key.len >= strlen("_ref") && end[-4] == '_';
+    case 's':
+        return (key.len >= strlen("_refs") && end[-5] == '_') || key.len == strlen("external_references") ||
+               key.len == strlen("kill_chain_phases") || key.len == strlen("nb_deps") ||
+               key.len == strlen("extensions");
+    default: return false;
+    }
 }
 
 static bool
@@ -251,7 +261,7 @@ read_member(struct index *ix, struct json_text key)
     return json_value(ix->j, &at);
 }
 
-/* --- Objects ---------------------------------------------------------------------------------------------------------- */
+/* --- Objects ------------------------------------------------------------------------------------------------------ */
 
 /* Its names are its own from here; what had one of them before is not found by it any more. */
 static void
@@ -286,7 +296,7 @@ read_object(struct index *ix)
 {
     struct json *j = ix->j;
     struct json_keys keys;
-    struct json_text key;
+    struct json_text key = {.at = 0};
     const uint32_t first = ix->b->n_members, at = j->at;
 
     *ix->place = (struct index_place){.in_object = true, .object = ix->b->n_objects};
@@ -304,7 +314,7 @@ read_object(struct index *ix)
     return add_object(ix, at, first);
 }
 
-/* --- The bundle ------------------------------------------------------------------------------------------------------- */
+/* --- The bundle --------------------------------------------------------------------------------------------------- */
 
 static bool
 read_objects(struct index *ix)
@@ -321,11 +331,12 @@ read_objects(struct index *ix)
 static bool
 is_bundle(const struct index *ix)
 {
-    struct json_text text;
+    struct json_text text = {.at = 0};
 
     if (!text_of(ix, &text, "no bundle: its type is no text"))
         return false;
-    return jsontext_is(ix->b->text, text, "bundle") || json_refuse(ix->j, text.at - 1, "no bundle: its type is another");
+    return jsontext_is(ix->b->text, text, "bundle") ||
+           json_refuse(ix->j, text.at - 1, "no bundle: its type is another");
 }
 
 static bool
@@ -351,7 +362,7 @@ index_bundle(struct bundle *b, struct names *names, struct json *j, struct index
 {
     struct index ix = {.b = b, .names = names, .j = j, .place = ret_place};
     struct json_keys keys;
-    struct json_text key;
+    struct json_text key = {.at = 0};
     bool objects = false;
 
     *ret_place = (struct index_place){.in_object = false};

@@ -1,4 +1,5 @@
-/* index.h - reading a bundle: is it one, and where in it are its objects and references?  Thread: who has the bundle. */
+/* index.h - reading a bundle: is it one, and where in it are its objects and references?  Thread: who has the bundle.
+ * */
 #ifndef INDEX_H
 #define INDEX_H
 
@@ -17,8 +18,8 @@ struct index_place {
     struct json_text id;
 };
 
-/* Read b->text into *b and names (both opened by the caller, who closes them).  false: j says what is wrong (j->fault; NULL:
- * no memory, or above the budget) and *ret_place in which object. */
+/* Read b->text into *b and names (both opened by the caller, who closes them).  false: j says what is wrong (j->fault;
+ * NULL: no memory, or above the budget) and *ret_place in which object. */
 bool index_bundle(struct bundle *b, struct names *names, struct json *j, struct index_place *ret_place);
 
 #endif

@@ -2,6 +2,9 @@
 #include "json.h"
 
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "budget.h"
 #include "jsontext.h"
@@ -32,13 +35,47 @@ json_refuse(struct json *j, uint32_t at, const char *what)
     return false;
 }
 
+static bool
+is_blank(unsigned char c)
+{
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
+#ifdef __SSE2__
+/* Sixteen bytes at once: texts that were laid out for people are blanks for a good part. */
+static const unsigned char *
+past_blanks(const unsigned char *p)
+{
+    for (;; p += 16) {
+        const __m128i v = _mm_loadu_si128((const __m128i *)p);
+        const __m128i space = _mm_cmpeq_epi8(v, _mm_set1_epi8(' ')), newline = _mm_cmpeq_epi8(v, _mm_set1_epi8('\n'));
+        const __m128i tab = _mm_cmpeq_epi8(v, _mm_set1_epi8('\t')), other = _mm_cmpeq_epi8(v, _mm_set1_epi8('\r'));
+        const unsigned blank =
+            (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(space, newline), _mm_or_si128(tab, other)));
+        if (blank != 0xffff)
+            return p + __builtin_ctz(~blank);
+    }
+}
+#else
+static const unsigned char *
+past_blanks(const unsigned char *p)
+{
+    while (is_blank(*p))
+        p++;
+    return p;
+}
+#endif
+
 unsigned char
 json_space(struct json *j)
 {
     const unsigned char *p = j->text + j->at;
 
-    while (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')
-        p++;
+    if (!is_blank(*p))
+        return *p;
+    p++;
+    if (is_blank(*p))
+        p = past_blanks(p);
     j->at = (uint32_t)(p - j->text);
     return *p;
 }
@@ -59,12 +96,25 @@ json_take(struct json *j, unsigned char c, const char *what)
     return true;
 }
 
-/* --- Strings ---------------------------------------------------------------------------------------------------------- */
+/* --- Strings ------------------------------------------------------------------------------------------------------ */
 
+/* Bytes of a string that need no look: on to a quote, a backslash, a control or a longer character. */
+#ifdef __SSE2__
+static inline const unsigned char *
+plain(const unsigned char *p)
+{
+    for (;; p += 16) {
+        const __m128i v = _mm_loadu_si128((const __m128i *)p);
+        const __m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"')), slash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
+        /* Compared with sign, what is above U+007F is less than a blank too. */
+        const __m128i low = _mm_cmplt_epi8(v, _mm_set1_epi8(0x20));
+        const unsigned stop = (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, slash), low));
+        if (stop != 0)
+            return p + __builtin_ctz(stop);
+    }
+}
+#else
 #define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
-
-/* Bytes of a string that need no look: from p on, eight at a time as long as none of them is a quote, a backslash, a control
- * or the start of a longer character. */
 static const unsigned char *
 plain(const unsigned char *p)
 {
@@ -73,17 +123,17 @@ plain(const unsigned char *p)
 
         memcpy(&w, p, 8);
         const uint64_t quote = w ^ EACH('"'), slash = w ^ EACH('\\');
-        const uint64_t stop =
-            ((quote - EACH(1)) | (slash - EACH(1)) | (w - EACH(0x20)) | w) & EACH(0x80);
-        if (stop != 0)
+        if ((((quote - EACH(1)) | (slash - EACH(1)) | (w - EACH(0x20)) | w) & EACH(0x80)) != 0)
             break;
     }
     while (*p >= 0x20 && *p < 0x80 && *p != '"' && *p != '\\')
         p++;
     return p;
 }
+#endif
 
-/* The bytes of a character above U+007F; 0: it is none (RFC 3629: no overlong forms, no surrogates, at most U+10FFFF). */
+/* The bytes of a character above U+007F; 0: it is none (RFC 3629: no overlong forms, no surrogates, at most U+10FFFF).
+ * */
 static uint32_t
 character(const unsigned char *p)
 {
@@ -179,7 +229,7 @@ json_string(struct json *j, struct json_text *ret)
     return true;
 }
 
-/* --- Keys of one object ----------------------------------------------------------------------------------------------- */
+/* --- Keys of one object ------------------------------------------------------------------------------------------- */
 
 static bool
 twice(struct json *j, struct json_text key)
@@ -271,7 +321,7 @@ json_next(struct json *j, struct json_keys *keys, struct json_text *ret_key)
     return key(j, keys, ret_key);
 }
 
-/* --- Lists and values ------------------------------------------------------------------------------------------------- */
+/* --- Lists and values --------------------------------------------------------------------------------------------- */
 
 bool
 json_first_element(struct json *j)
@@ -347,9 +397,7 @@ scalar(struct json *j, unsigned char c)
     case 't': return word(j, "true", 4);
     case 'f': return word(j, "false", 5);
     case 'n': return word(j, "null", 4);
-    case '-': case '0': case '1': case '2': case '3': case '4': case '5': case '6': case '7': case '8': case '9':
-        return number(j);
-    default: return unexpected(j, "a value is missing");
+    default: return c == '-' || (c >= '0' && c <= '9') ? number(j) : unexpected(j, "a value is missing");
     }
 }
 

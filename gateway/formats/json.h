@@ -1,7 +1,7 @@
 /* json.h - a strict scanner of JSON (RFC 8259): it says where values begin and end, and changes nothing.
  *
- * Nothing is copied or built: what was scanned is used as slices of the text.  Refused beyond the grammar: bytes that are
- * not UTF-8, halves of surrogate pairs, a key that is in one object twice (compared as text, whatever its
+ * Nothing is copied or built: what was scanned is used as slices of the text.  Refused beyond the grammar: bytes that
+ * are not UTF-8, halves of surrogate pairs, a key that is in one object twice (compared as text, whatever its
  * escapes), and what is nested deeper than JSON_DEPTH_MAX.  No recursion.  Thread: who has the scanner. */
 #ifndef JSON_H
 #define JSON_H
@@ -65,12 +65,13 @@ bool json_string(struct json *j, struct json_text *ret);
 /* Any value, after blanks: j->at is then behind it.  *ret_at: where it begins. */
 bool json_value(struct json *j, uint32_t *ret_at);
 
-/* The keys of an object, one by one, from its brace on: json_first, then for each key its value, then json_next.  *ret_key
- * is the next key, its colon passed.  false: the object is closed, or j->failed. */
+/* The keys of an object, one by one, from its brace on: json_first, then for each key its value, then json_next.
+ * *ret_key is the next key, its colon passed.  false: the object is closed, or j->failed. */
 bool json_first(struct json *j, struct json_keys *keys, struct json_text *ret_key);
 bool json_next(struct json *j, struct json_keys *keys, struct json_text *ret_key);
 
-/* The elements of a list, from its bracket on, in the same manner: true, and the next element is to be read, at j->at. */
+/* The elements of a list, from its bracket on, in the same manner: true, and the next element is to be read, at j->at.
+ * */
 bool json_first_element(struct json *j);
 bool json_next_element(struct json *j);
 

@@ -151,7 +151,8 @@ jsontext_ends(const unsigned char *text, struct json_text s, const char *what)
 
     for (; says > len; says--)
         (void)next(&r);
-    return compare_read(r, (struct reader){.at = (const unsigned char *)what, .end = (const unsigned char *)what + len}) == 0;
+    return compare_read(
+               r, (struct reader){.at = (const unsigned char *)what, .end = (const unsigned char *)what + len}) == 0;
 }
 
 /* The first and the last eight bytes and the length: keys of STIX differ in these or not at all, nearly always. */

@@ -1,8 +1,8 @@
 /* opencti.c - the forward format of OpenCTI: a message for each object of a bundle, as pycti's connectors send them.
  *
  * The body is copied into one piece, since its objects do not care for the ends of chunks; everything else is small
- * beside it: indexes into the text while it is split, and then what is needed to write the messages, each when it is asked
- * for.  docs/opencti-format.md has the rules. */
+ * beside it: indexes into the text while it is split, and then what is needed to write the messages, each when it is
+ * asked for.  docs/opencti-format.md has the rules. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +25,7 @@
 
 enum {
     MEMORY_RATIO = 6,        /* what splitting may cost, by the bytes of the bundle */
-    MEMORY_LEAST = 65536,    /* and for the smallest */
+    MEMORY_LEAST = 1 << 20,   /* and for the smallest */
     MADE_ID_SIZE = 48,       /* "bundle--" and a UUID in quotes */
     SHOWN_ID_SIZE = 80
 };
@@ -44,7 +44,7 @@ struct opencti {
     char            made_id[MADE_ID_SIZE];
 };
 
-/* --- The messages --------------------------------------------------------------------------------------------------------- */
+/* --- The messages ------------------------------------------------------------------------------------------------- */
 
 static uint64_t
 size_of(const struct parts *p, uint32_t i)
@@ -99,7 +99,7 @@ free_parts(struct parts *p)
 
 static const struct parts_kind KIND = {size_of, write_message, free_parts};
 
-/* --- Why not ---------------------------------------------------------------------------------------------------------------- */
+/* --- Why not ------------------------------------------------------------------------------------------------------ */
 
 /* While parts are made. */
 struct making {
@@ -175,7 +175,7 @@ note(const struct making *m, const char *what, uint32_t first, uint32_t count)
                    shown(m, first, id), more);
 }
 
-/* --- Making them ------------------------------------------------------------------------------------------------------------ */
+/* --- Making them -------------------------------------------------------------------------------------------------- */
 
 /* The body in one piece. */
 static int
@@ -186,8 +186,8 @@ take_text(const struct making *m)
     char text[120];
 
     if (body->size > JSON_LEN_MAX) {
-        (void)snprintf(text, sizeof(text), "a bundle of %" PRIu64 " bytes: the format opencti takes at most %d", body->size,
-                       JSON_LEN_MAX);
+        (void)snprintf(text, sizeof(text), "a bundle of %" PRIu64 " bytes: the format opencti takes at most %d",
+                       body->size, JSON_LEN_MAX);
         return refuse(m, FORMAT_TOO_LARGE, ERR_PROTO, text);
     }
     x->text_size = (size_t)body->size + JSON_PAD;
@@ -221,8 +221,8 @@ read_options(const struct making *m)
     return 0;
 }
 
-/* The id of a bundle without one: made of its bytes, so that the same bundle has the same.  pycti takes a random one.  The
- * keys of the hash are nobody's secret here. */
+/* The id of a bundle without one: made of its bytes, so that the same bundle has the same.  pycti takes a random one.
+ * The keys of the hash are nobody's secret here. */
 static void
 make_id(struct opencti *x)
 {
@@ -248,7 +248,8 @@ set_common(struct opencti *x)
     } else {
         make_id(x);
     }
-    x->common.event = x->options.text + x->options.event_version.at;
+    if (x->options.event_version.len > 0)
+        x->common.event = x->options.text + x->options.event_version.at;
     x->common.event_len = x->options.event_version.len;
 }
 

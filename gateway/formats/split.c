@@ -22,7 +22,8 @@ struct frame {
     uint32_t member, end; /* the one that is being walked, and behind the last */
     uint32_t element;     /* the next of its elements */
     uint32_t bits;        /* where its list begins among the bits; SPLIT_NONE: not yet */
-    uint32_t names[NAMES_MOST]; /* of the object: it is walked once for each at most, and once more if it was the first */
+    uint32_t
+        names[NAMES_MOST]; /* of the object: it is walked once for each at most, and once more if it was the first */
     uint32_t undone;      /* of these, when the walk last went on into another object */
     bool     by_reference;
     bool     written;     /* the object's list is this frame's */
@@ -41,7 +42,7 @@ struct walk {
     uint32_t       n_bits, cap_bits;
 };
 
-/* --- Lists that are being walked ---------------------------------------------------------------------------------------- */
+/* --- Lists that are being walked ---------------------------------------------------------------------------------- */
 
 /* Two words for each 64 elements: what is in the list (later: what was accepted of it), and what is in it for the first
  * time.  Of a name that is there twice, both are counted and the first is kept. */
@@ -140,7 +141,7 @@ settle(struct walk *w, struct frame *f, uint32_t i, bool accepted)
     f->undone = undone(w, f);
 }
 
-/* --- One reference ------------------------------------------------------------------------------------------------------ */
+/* --- One reference ------------------------------------------------------------------------------------------------ */
 
 static bool
 accepts(const struct walk *w, const struct frame *f, uint32_t to)
@@ -206,7 +207,7 @@ follow(struct walk *w, uint32_t to)
     return true;
 }
 
-/* --- One object --------------------------------------------------------------------------------------------------------- */
+/* --- One object --------------------------------------------------------------------------------------------------- */
 
 static uint32_t
 kept_of(const struct bundle *b, uint32_t object, enum member_kind kind)
@@ -280,7 +281,7 @@ leave(struct walk *w)
     return true;
 }
 
-/* --- The walk ----------------------------------------------------------------------------------------------------------- */
+/* --- The walk ----------------------------------------------------------------------------------------------------- */
 
 /* On through a list; false: see follow.  *ret_through: it is done, and no frame was added. */
 static bool
@@ -289,7 +290,9 @@ walk_list(struct walk *w, bool *ret_through)
     const uint32_t depth = w->n_frames;
     struct frame *f = &w->frames[depth - 1];
 
-    *ret_through = false;
+    *ret_through = count_of(w, f) == 0;
+    if (*ret_through)
+        return true;
     if (f->bits != SPLIT_NONE)
         settle(w, f, f->element - 1, true);
     else if (!begin_list(w, f))
@@ -368,7 +371,7 @@ walk_all(struct walk *w)
     return true;
 }
 
-/* --- The order ---------------------------------------------------------------------------------------------------------- */
+/* --- The order ---------------------------------------------------------------------------------------------------- */
 
 /* Stable, by eight bits of nb_deps: from one list to the other. */
 static void

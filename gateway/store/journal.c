@@ -178,17 +178,28 @@ journal_write(struct journal *j, const struct journal_entry *e)
 {
     struct writer w;
     struct line line;
+    size_t waiting;
+    int rc;
 
     format(&w, e);
     line = (struct line){.len = w.len};
-    if (atomic_fetch_add(&j->waiting, w.len) + w.len <= JOURNAL_WAITING_MAX && (line.at = malloc(w.len)) != NULL) {
+    waiting = atomic_fetch_add(&j->waiting, w.len) + w.len;
+    if (waiting <= JOURNAL_WAITING_MAX && (line.at = malloc(w.len)) != NULL) {
         memcpy(line.at, w.at, w.len);
-        if (mailbox_post(j->lines, &line, 1, NULL) == 0)
+        rc = waiting > JOURNAL_WAITING_MAX / 2 ? mailbox_post(j->lines, &line, 1, NULL)
+                                               : mailbox_post_quietly(j->lines, &line, 1, NULL);
+        if (rc == 0)
             return;
         free(line.at);
     }
     atomic_fetch_sub(&j->waiting, w.len);
     atomic_fetch_add(&j->left_out, 1);
+}
+
+void
+journal_wake(struct journal *j)
+{
+    mailbox_wake(j->lines);
 }
 
 /* --- the files --- */

@@ -35,8 +35,13 @@ struct journal_entry {
  * ERR_CONFIG: there is something else of this name, or it may not be written; ERR_IO. */
 struct journal *journal_open(const char *dir, uint64_t limit, struct log *log, struct err *err);
 
-/* Write an entry down soon.  Any thread; never waits for a disk. */
+/* Write an entry down with the next journal_wake, or journal_close, or where many wait.  Any thread; never waits for a
+ * disk. */
 void journal_write(struct journal *j, const struct journal_entry *e);
+
+/* Have written what waits.  Apart from journal_write, since a thread that wakes takes the processor from who decides
+ * and answers.  Any thread. */
+void journal_wake(struct journal *j);
 
 /* Write what waits, flush, end the thread, free.  NULL does nothing. */
 void journal_close(struct journal *j);

@@ -342,14 +342,36 @@ set_row(struct request *r, const struct state_row *row, struct err *err)
     return 0;
 }
 
+static int
+row_request(struct request *r, const struct state_row *row, uint64_t ticket, struct err *err)
+{
+    *r = (struct request){.kind = REQUEST_ROW, .ticket = ticket};
+    return set_row(r, row, err) != 0 ? -1 : set_connector(r, row->connector, err);
+}
+
 int
 state_row(struct state *st, const struct state_row *row, uint64_t ticket, struct err *err)
 {
-    struct request r = {.kind = REQUEST_ROW, .ticket = ticket};
+    struct request r;
 
-    if (set_row(&r, row, err) != 0 || set_connector(&r, row->connector, err) != 0)
+    return row_request(&r, row, ticket, err) != 0 ? -1 : ask(st, &r, err);
+}
+
+int
+state_row_later(struct state *st, const struct state_row *row, uint64_t ticket, struct err *err)
+{
+    struct request r;
+
+    if (row_request(&r, row, ticket, err) != 0 || mailbox_post_quietly(st->requests, &r, 1, err) != 0)
         return -1;
-    return ask(st, &r, err);
+    st->asked = true;
+    return 0;
+}
+
+void
+state_wake(struct state *st)
+{
+    mailbox_wake(st->requests);
 }
 
 int

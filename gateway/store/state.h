@@ -33,6 +33,7 @@ struct state_row {
     bool    ran, paused;          /* a run was ever permitted; by an operator */
     bool    has_run, has_ended;   /* run is under way; ended is the one that ended last */
     uint8_t run[WIRE_RUN_LEN], ended[WIRE_RUN_LEN];
+    uint64_t epoch;               /* of the program that this is about; 0: not known */
     int64_t period_us, last_run_us, next_run_us;
 };
 
@@ -79,6 +80,13 @@ int state_set_with_row(struct state *st, const char *connector, void **bytes, si
 
 /* Keep this row (copied): STATE_ROW_STORED, or STATE_ROW_FAILED. */
 int state_row(struct state *st, const struct state_row *row, uint64_t ticket, struct err *err);
+
+/* The same, not at once: nobody waits for it, and a flush beside an answer makes the answer late.  It is done with the
+ * next request, after state_wake, or at state_close; the order stays that of the calls. */
+int state_row_later(struct state *st, const struct state_row *row, uint64_t ticket, struct err *err);
+
+/* Do now what was asked for later. */
+void state_wake(struct state *st);
 
 /* Make the state of a connector empty, whatever its version, which becomes the next one: so that who still holds the
  * old one cannot bring it back.  STATE_CLEARED, or STATE_CLEAR_FAILED. */

@@ -36,9 +36,9 @@ static const char *const texts[STATEMENTS] = {
              "WHERE (excluded.epoch, excluded.answered) > (mark.epoch, mark.answered)",
     [MARKS] = "SELECT connector, epoch, answered FROM mark ORDER BY connector",
     [ROW] = "INSERT OR REPLACE INTO schedule (connector, kind, ran, paused, run, ended, period_us, last_run_us, "
-            "next_run_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-    [ROWS] = "SELECT connector, kind, ran, paused, run, ended, period_us, last_run_us, next_run_us FROM schedule "
-             "ORDER BY connector",
+            "next_run_us, epoch) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    [ROWS] = "SELECT connector, kind, ran, paused, run, ended, period_us, last_run_us, next_run_us, epoch "
+             "FROM schedule ORDER BY connector",
 };
 
 /* The tables of version 1.  `changed` is for an operator who looks. */
@@ -54,6 +54,9 @@ static const char *const texts[STATEMENTS] = {
     " ran INTEGER NOT NULL, paused INTEGER NOT NULL, run BLOB CHECK (length(run) = 16),"               \
     " ended BLOB CHECK (length(ended) = 16), period_us INTEGER NOT NULL CHECK (period_us >= 0),"       \
     " last_run_us INTEGER NOT NULL, next_run_us INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+
+/* What version 3 adds: whose run it is.  0 where that was not written down yet. */
+#define SCHEMA_3 "ALTER TABLE schedule ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0 CHECK (epoch >= 0);"
 
 /* locking_mode comes first: with it, the index of the WAL is kept in memory instead of a shared file. */
 #define PRAGMAS                                                                                              \
@@ -147,10 +150,10 @@ touch(const char *path, struct err *err)
 static int
 fill(struct state_db *db, const char *path, struct err *err)
 {
-    char sql[sizeof(SCHEMA_1 SCHEMA_2) + 128];
+    char sql[2048];
 
     snprintf(sql, sizeof(sql), "BEGIN; PRAGMA application_id = %d; PRAGMA user_version = %d; %s COMMIT;",
-             STATE_APPLICATION_ID, STATE_USER_VERSION, SCHEMA_1 SCHEMA_2);
+             STATE_APPLICATION_ID, STATE_USER_VERSION, SCHEMA_1 SCHEMA_2 SCHEMA_3);
     int rc = connect(db, path, err);
     if (rc == 0)
         rc = execute(db, sql, err);
@@ -234,14 +237,18 @@ use_wal(struct state_db *db, struct err *err)
 static int
 migrate(struct state_db *db, struct err *err)
 {
-    char version[24];
+    char version[24], sql[2048];
+    long long from;
     int  rc;
 
     if (ask(db, "PRAGMA user_version", version, sizeof(version), err) != 0)
         return -1;
-    if (strtoll(version, NULL, 10) >= STATE_USER_VERSION)
+    from = strtoll(version, NULL, 10);
+    if (from >= STATE_USER_VERSION)
         return 0;
-    rc = execute(db, "BEGIN IMMEDIATE; " SCHEMA_2 " PRAGMA user_version = 2; COMMIT", err);
+    snprintf(sql, sizeof(sql), "BEGIN IMMEDIATE; %s %s PRAGMA user_version = %d; COMMIT", from < 2 ? SCHEMA_2 : "",
+             SCHEMA_3, STATE_USER_VERSION);
+    rc = execute(db, sql, err);
     if (rc != 0)
         state_db_rollback(db);
     return rc;

@@ -147,6 +147,7 @@ state_db_row(struct state_db *db, const struct state_row *row, struct err *err)
     sqlite3_bind_int64(set, 7, row->period_us);
     sqlite3_bind_int64(set, 8, row->last_run_us);
     sqlite3_bind_int64(set, 9, row->next_run_us);
+    sqlite3_bind_int64(set, 10, (sqlite3_int64)row->epoch);
     return change(db, set, err);
 }
 
@@ -176,6 +177,7 @@ read_row(sqlite3_stmt *from, struct state_row *row)
     row->period_us = sqlite3_column_int64(from, 6);
     row->last_run_us = sqlite3_column_int64(from, 7);
     row->next_run_us = sqlite3_column_int64(from, 8);
+    row->epoch = (uint64_t)sqlite3_column_int64(from, 9);
 }
 
 int

@@ -259,7 +259,8 @@ int sluice_done_with_state(struct sluice *s, enum sluice_outcome outcome, const 
                            uint64_t version, uint64_t *ret_version, int timeout_ms, struct sluice_error *err);
 
 /* Is the run that was taken still the gateway's?  0: it was ended, or superseded: the gateway gave it up (the
- * program was cut off for longer than three pings) and permitted another; what it pushes is taken all the same. */
+ * program was cut off for longer than three pings) and permitted another; what it pushes is taken all the same.  Or
+ * another program took the id, or the gateway refuses this connector: then nothing is taken any more. */
 int sluice_run_alive(const struct sluice *s);
 
 enum sluice_level { SLUICE_ERROR, SLUICE_WARN, SLUICE_INFO, SLUICE_DEBUG };

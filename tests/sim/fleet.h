@@ -25,7 +25,7 @@ enum { FLEET_WAITS = 512 };
 
 struct fleet_figures {
     uint64_t events, permits, runs, failed, lost, adopted, holds, skipped, superseded, replaced, exits;
-    uint64_t gateway_crashes, crashes, cuts, forgotten, rows, rows_failed, commits;
+    uint64_t gateway_crashes, power_cuts, crashes, cuts, forgotten, rows, rows_failed, commits;
     uint64_t simulated_us, connector_us;
     uint64_t waits[FLEET_WAITS]; /* from due and asking to the permit, by fleet_wait_us */
 };

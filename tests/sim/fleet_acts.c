@@ -110,6 +110,21 @@ befall_gateway(struct fleet *w, const struct act *a)
     fleet_at(w, w->now + a->arg, EV_GATEWAY_UP, 0, 0);
 }
 
+static void
+cut_power(struct fleet *w, const struct act *a)
+{
+    w->fig->power_cuts++;
+    befall_gateway(w, a);
+    for (uint32_t n = 0; n < w->size.connectors; n++) {
+        struct id *i = &w->ids[n];
+
+        for (int k = 0; k < 2; k++)
+            if (i->programs[k].alive)
+                program_end(w, i, &i->programs[k]);
+        fleet_at(w, w->now + a->arg + chance_below(&i->c, START_US), EV_START, n, 0);
+    }
+}
+
 void
 fleet_befall(struct fleet *w, const struct act *a)
 {
@@ -119,6 +134,9 @@ fleet_befall(struct fleet *w, const struct act *a)
     case ACT_GATEWAY:
     case ACT_STOP:
         befall_gateway(w, a);
+        break;
+    case ACT_POWER:
+        cut_power(w, a);
         break;
     case ACT_HOLD_ALL:
     case ACT_HOLD_ONE:

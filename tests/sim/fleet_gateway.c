@@ -51,7 +51,7 @@ keep(struct fleet *w, struct pending p)
     if (w->n_pending == w->cap_pending)
         grow_pending(w);
     p.at = w->now;
-    p.ok = chance_below(&w->c, 100) >= w->disk_fails;
+    p.ok = p.mark || chance_below(&w->c, 100) >= w->disk_fails;
     *pending_at(w, w->n_pending++) = p;
     w->disk_at = at > w->disk_at ? at : w->disk_at + 1;
     fleet_at(w, w->disk_at, EV_STORED, w->generation, 0);
@@ -89,7 +89,7 @@ keep_commit(struct fleet *w, const struct core_effect *e)
                              .conn = e->u.go.ticket, .t = t, .row = *e->u.go.row});
 }
 
-/* The oldest row that is on its way reaches the disk, or cannot be written. */
+/* The oldest of what is on its way reaches the disk, or cannot be written. */
 static struct pending
 write_row(struct fleet *w)
 {
@@ -98,6 +98,11 @@ write_row(struct fleet *w)
 
     w->pending_head++;
     w->n_pending--;
+    if (p.mark) {
+        i->mark_epoch = p.mark_epoch;
+        i->mark_answered = p.mark_answered;
+        return p;
+    }
     w->fig->rows++;
     w->fig->rows_failed += !p.ok;
     if (p.ok) {
@@ -144,6 +149,8 @@ gateway_stored(struct fleet *w)
     if (w->n_pending == 0)
         return;
     p = write_row(w);
+    if (p.mark)
+        return; /* nobody waits for it */
     if (!p.commit)
         truth_row_back(w, &w->ids[p.id], p.ok);
     e.u.stored.ticket = p.ticket;
@@ -178,10 +185,9 @@ keep_mark(struct fleet *w, const struct core_effect *e)
 {
     struct id *i = truth_id(w, e->u.mark.id);
 
-    if (i == NULL)
-        return;
-    i->mark_epoch = e->u.mark.epoch;
-    i->mark_answered = e->u.mark.answered;
+    if (i != NULL)
+        keep(w, (struct pending){.id = (uint32_t)(i - w->ids), .mark = true, .mark_epoch = e->u.mark.epoch,
+                                 .mark_answered = e->u.mark.answered});
 }
 
 static void

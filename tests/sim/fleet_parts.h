@@ -46,8 +46,9 @@ struct truth {
     uint8_t  kind, first, resume; /* kind: 0 none, else enum wire_schedule + 1 */
     bool     ran, skipped, running, paused, run_now, asking, lost, ended_known;
     uint8_t  run[WIRE_RUN_LEN], ended[WIRE_RUN_LEN];
+    uint32_t birth;               /* the program that has the run; 0: another that remembers it may have it too */
     uint32_t ends;                /* of runs that were done, which it has heard of */
-    uint64_t epoch;
+    uint64_t epoch, run_epoch;    /* of the newest program; of the one that has the run */
     int64_t  period_us;
     int64_t  base_lo, base_hi;    /* the next run is due a period after; alike, but for the jitter after a start */
     int64_t  last_run_us;
@@ -92,11 +93,13 @@ struct id {
     uint32_t ran_birth;
 };
 
-/* A row on its way to the disk. */
+/* A row on its way to the disk, or a mark. */
 struct pending {
     uint32_t id;
     bool     ok;
     bool     commit;  /* with a state, that ends a run */
+    bool     mark;    /* a mark, and no row */
+    uint64_t mark_epoch, mark_answered;
     uint64_t ticket;
     uint64_t conn;    /* of a commit */
     int64_t  at;      /* when it was made */

@@ -123,8 +123,14 @@ on_adopted(struct fleet *w, struct id *i, const uint8_t *run)
 static void
 begins(struct fleet *w, struct id *i, const uint8_t *run)
 {
+    struct id *same_id;
+    const struct program *p = fleet_program(w, i->conn, &same_id);
+
+    i->t.ended_known = i->t.ended_known && !i->t.lost; /* what was lost has not ended, whatever comes after it */
     i->t.running = i->t.ran = true;
     i->t.asking = i->t.run_now = i->t.lost = false;
+    i->t.birth = p == NULL || i->remembers ? 0 : p->birth;
+    i->t.run_epoch = i->t.epoch;
     i->run_now_at = i->answer_by = NEVER;
     i->named_at = i->row_by = w->now;
     i->lose_by = NEVER;
@@ -177,7 +183,8 @@ on_lost(struct fleet *w, struct id *i, const uint8_t *run)
 {
     const struct wire_msg *m = w->incoming == NULL ? NULL : &w->incoming->msg;
     const bool silent = w->now - i->heard_at >= MISSED * w->size.ping_us;
-    const bool other = m != NULL && m->type == WIRE_HELLO && m->epoch > i->t.epoch;
+    const bool other = m != NULL && m->type == WIRE_HELLO &&
+                       (m->epoch > i->t.epoch || (i->lose_by != NEVER && m->epoch != i->t.run_epoch));
     const bool left = m != NULL && m->type == WIRE_BYE;
 
     w->fig->lost++;
@@ -337,6 +344,18 @@ sent_welcome(struct fleet *w, struct id *i, uint64_t conn, const struct wire_msg
     i->heard_at = w->now;
 }
 
+static void
+sent_permit(struct fleet *w, struct id *i, uint64_t conn, const struct wire_msg *m)
+{
+    struct id *same_id;
+    const struct program *p = fleet_program(w, conn, &same_id);
+
+    if (!i->t.running || !same(i->t.run, m->run))
+        fleet_breaks(w, i, "a permit for a run that is not the current one");
+    if (p != NULL && i->t.birth != 0 && p->birth != i->t.birth)
+        fleet_breaks(w, i, "a run is given to another program than the one that has it");
+}
+
 void
 rules_sent(struct fleet *w, struct id *i, uint64_t conn, const struct wire_msg *m)
 {
@@ -345,8 +364,7 @@ rules_sent(struct fleet *w, struct id *i, uint64_t conn, const struct wire_msg *
         sent_welcome(w, i, conn, m);
         break;
     case WIRE_PERMIT:
-        if (!i->t.running || !same(i->t.run, m->run))
-            fleet_breaks(w, i, "a permit for a run that is not the current one");
+        sent_permit(w, i, conn, m);
         i->answer_by = i->lose_by = NEVER;
         i->named_at = w->now;
         break;

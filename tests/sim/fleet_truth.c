@@ -85,6 +85,8 @@ ready(struct fleet *w, struct id *i, const struct wire_msg *m)
 {
     struct truth *t = &i->t;
 
+    if (t->ran && t->kind == 0)
+        i->row_by = w->now; /* of a run that was adopted: by now its row can say when the next one is due */
     t->kind = (uint8_t)(m->schedule + 1);
     t->first = (uint8_t)(WIRE_HAS(m, WIRE_F_FIRST_RUN) ? m->first_run : WIRE_FIRST_FREE);
     t->resume = (uint8_t)(WIRE_HAS(m, WIRE_F_RESUME) ? m->resume : WIRE_RESUME_DRAIN);
@@ -189,11 +191,15 @@ find(struct fleet *w, struct id *i)
     const struct truth *d = &i->disk.t;
 
     i->t = (struct truth){.epoch = i->mark_epoch};
+    if (i->disk.is && i->disk.row.epoch > i->t.epoch)
+        i->t.epoch = i->disk.row.epoch;
     if (i->disk.is) {
         i->t.kind = d->kind;
         i->t.ran = d->ran;
         i->t.paused = d->paused;
         i->t.running = d->running;
+        i->t.birth = d->birth;
+        i->t.run_epoch = i->disk.row.epoch;
         i->t.period_us = d->period_us;
         i->t.last_run_us = d->last_run_us;
         i->t.ends = d->ends;

@@ -17,7 +17,7 @@
 #include "err.h"
 #include "fleet.h"
 
-enum { SEEDS = 1000, BYTES_MOST = 2048, SAMPLE = 8192 };
+enum { SEEDS = 1000, BYTES_MOST = 2048, SAMPLE = 8192, DUE = 3000 };
 
 static uint64_t
 number(const char *name, uint64_t otherwise)
@@ -86,10 +86,11 @@ print_figures(uint64_t seeds, const struct fleet_figures *f, double cpu_s)
                   days > 0 ? (double)f->permits / days : 0, (unsigned long long)f->runs, (unsigned long long)f->failed,
                   (unsigned long long)f->lost, (unsigned long long)f->adopted, (unsigned long long)f->superseded,
                   (unsigned long long)f->holds, (unsigned long long)f->skipped, wait_s(f, 0.5), wait_s(f, 0.99));
-    print_message("%llu gateway crashes, %llu connector crashes, %llu cuts, %llu rows, %llu of them not written, %llu "
-                  "with a state; %llu replaced, %llu exits, %llu runs that both sides forgot; %llu events, %.0f a CPU "
-                  "second\n",
-                  (unsigned long long)f->gateway_crashes, (unsigned long long)f->crashes, (unsigned long long)f->cuts,
+    print_message("%llu gateway crashes, %llu power cuts, %llu connector crashes, %llu cuts, %llu rows, %llu of them "
+                  "not written, %llu with a state; %llu replaced, %llu exits, %llu runs that both sides forgot; "
+                  "%llu events, %.0f a CPU second\n",
+                  (unsigned long long)f->gateway_crashes, (unsigned long long)f->power_cuts,
+                  (unsigned long long)f->crashes, (unsigned long long)f->cuts,
                   (unsigned long long)f->rows, (unsigned long long)f->rows_failed, (unsigned long long)f->commits,
                   (unsigned long long)f->replaced, (unsigned long long)f->exits, (unsigned long long)f->forgotten,
                   (unsigned long long)f->events, cpu_s > 0 ? (double)f->events / cpu_s : 0);
@@ -124,7 +125,7 @@ whatever_befalls_a_fleet_everybody_runs_when_it_may_and_only_then(void **state)
     /* Fleets in which nothing happens would prove nothing. */
     if (n >= 100)
         assert_true(sum.runs > n && sum.holds > n && sum.lost > n / 4 && sum.adopted > n / 20 && sum.skipped > n / 20 &&
-                    sum.rows_failed > n / 20 && sum.commits > n);
+                    sum.rows_failed > n / 20 && sum.commits > n && sum.power_cuts > n / 20);
 }
 
 static void
@@ -188,10 +189,10 @@ ignore(void *ctx, const struct core_effect *e)
 }
 
 static void
-connect_one(struct core *k, uint32_t n, const struct core_sink *sink)
+connect_one(struct core *k, uint32_t n, uint64_t period_ms, const struct core_sink *sink)
 {
     struct wire_msg hello = {.type = WIRE_HELLO, .epoch = 1, .attempt = 1, .fresh = true};
-    struct wire_msg ready = {.type = WIRE_READY, .schedule = WIRE_S_PERIOD, .period_ms = 1000};
+    struct wire_msg ready = {.type = WIRE_READY, .schedule = WIRE_S_PERIOD, .period_ms = period_ms};
     struct core_event e = {.kind = CORE_MESSAGE};
     char id[16];
 
@@ -223,7 +224,7 @@ a_connector_that_waits_takes_at_most_two_kib(void **state)
     assert_non_null(k);
     core_step(k, &all, 1, &sink);
     for (uint32_t n = 0; n < SAMPLE; n++)
-        connect_one(k, n, &sink);
+        connect_one(k, n, 1000, &sink);
     after = mallinfo2().uordblks + mallinfo2().hblkhd;
     core_figures(k, &f);
     core_free(k);
@@ -234,12 +235,75 @@ a_connector_that_waits_takes_at_most_two_kib(void **state)
     assert_true(after - before > SAMPLE && (after - before) / SAMPLE <= BYTES_MOST);
 }
 
+/* --- everything was off for long --- */
+
+struct counted {
+    uint32_t permits;
+};
+
+static void
+count_permits(void *ctx, const struct core_effect *e)
+{
+    struct counted *n = ctx;
+
+    n->permits += e->kind == CORE_SEND && e->u.send.msg->type == WIRE_PERMIT;
+}
+
+/* Each has a row, of a run a day ago, and an hour between two. */
+static void
+load_row(struct core *k, uint32_t n, int64_t wall_us, const struct core_sink *sink)
+{
+    char id[16];
+    struct core_event e = {.kind = CORE_ROW, .u.row = {.id = id, .kind = WIRE_S_PERIOD + 1, .ran = true}};
+
+    snprintf(id, sizeof(id), "c%u", n);
+    e.u.row.period_us = 3600LL * 1000000;
+    e.u.row.last_run_us = wall_us - 86400LL * 1000000;
+    e.u.row.next_run_us = e.u.row.last_run_us + e.u.row.period_us;
+    core_step(k, &e, 1, sink);
+}
+
+static void
+after_everything_was_off_for_long_who_is_due_is_let_in_one_after_the_other(void **state)
+{
+    const struct core_config cfg = {.memory_limit = 1 << 30, .max_bundle = 1 << 20, .chunk = 65536, .ping_us = 40000000,
+                                    .missed = 3, .publishers = 1, .seed = 1};
+    const struct core_connector unknown = {.target = 0};
+    const struct core_event start[] = {{.kind = CORE_CONFIGURE, .u.configure = {NULL, 0, &unknown}},
+                                       {.kind = CORE_WALL, .u.wall_us = 1790000000LL * 1000000},
+                                       {.kind = CORE_UP, .u.broker = {0, 1}}};
+    const struct core_event turn = {.kind = CORE_TURN};
+    struct counted now = {0};
+    const struct core_sink sink = {count_permits, &now};
+    struct err err = {0};
+    struct core *k = core_new(&cfg, &err);
+    uint32_t sum = 0;
+
+    (void)state;
+    assert_non_null(k);
+    for (size_t i = 0; i < sizeof(start) / sizeof(start[0]); i++)
+        core_step(k, &start[i], 1, &sink);
+    for (uint32_t n = 0; n < DUE; n++)
+        load_row(k, n, start[1].u.wall_us, &sink);
+    for (uint32_t n = 0; n < DUE; n++)
+        connect_one(k, n, 3600 * 1000, &sink);
+    for (int64_t s = 0; s <= 61; s++) { /* at most a minute, or a tenth of the period */
+        core_step(k, &turn, s * 1000000 + 1, &sink);
+        sum += now.permits;
+        assert_true(now.permits <= 2 * DUE / 60);
+        now.permits = 0;
+    }
+    core_free(k);
+    assert_int_equal(sum, DUE);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_history_that_fails_is_reduced_to_the_acts_that_it_needs),
         cmocka_unit_test(a_connector_that_waits_takes_at_most_two_kib),
+        cmocka_unit_test(after_everything_was_off_for_long_who_is_due_is_let_in_one_after_the_other),
         cmocka_unit_test(the_same_seed_gives_the_same_history),
         cmocka_unit_test(whatever_befalls_a_fleet_everybody_runs_when_it_may_and_only_then),
     };

@@ -137,8 +137,10 @@ draw_gateway(struct draft *d, int64_t at)
     switch (chance_below(&d->c, 8)) {
     case 0:
     case 1:
-    case 2:
         add(d, at, ACT_GATEWAY, 0, chance_log(&d->c, 1000, 3 * d->size->ping_us));
+        break;
+    case 2:
+        add(d, at, ACT_POWER, 0, chance_log(&d->c, 1000, 10 * d->size->ping_us));
         break;
     case 3:
         add(d, at, ACT_STOP, 0, chance_log(&d->c, 1000, 3 * d->size->ping_us));
@@ -227,6 +229,7 @@ print_act(FILE *to, const struct act *a)
         [ACT_RESCHEDULE] = "c%u: has a new period",
         [ACT_GATEWAY] = "the gateway crashes",
         [ACT_STOP] = "the gateway stops",
+        [ACT_POWER] = "the power is cut",
         [ACT_HOLD_ALL] = "all are held by",
         [ACT_HOLD_ONE] = "c%u: is held by",
         [ACT_DOWN] = "publisher %u is down",

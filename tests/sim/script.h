@@ -16,6 +16,7 @@ enum act_kind {
     ACT_RESCHEDULE,   /* who; arg: its period, in ms */
     ACT_GATEWAY,      /* the gateway crashes; arg: back after so many us */
     ACT_STOP,         /* likewise, but it says so before */
+    ACT_POWER,        /* everything crashes at once; arg: the gateway is back after so many us, programs soon after */
     ACT_HOLD_ALL,     /* arg: reasons, for all */
     ACT_HOLD_ONE,     /* who; arg: reasons */
     ACT_DOWN,         /* who: which publisher */

@@ -56,7 +56,7 @@ print_messages(const struct parts *p, const struct format_notes *notes)
 }
 
 static int
-split(struct format_ask *ask, const char *text, size_t len)
+split(struct format_ask ask, const char *text, size_t len)
 {
     struct chunk chunk = {.at = text, .len = len};
     const struct body body = {.size = len, .have = len, .n = 1, .cap = 1, .chunks = &chunk, .ctype = ""};
@@ -66,8 +66,8 @@ split(struct format_ask *ask, const char *text, size_t len)
     struct parts *p;
     int rc = 0;
 
-    ask->body = &body;
-    if (opencti_parts(ask, &p, &notes, &fault, &err) != 0) {
+    ask.body = &body;
+    if (opencti_parts(&ask, &p, &notes, &fault, &err) != 0) {
         printf("%s %s\n", FAULTS[fault], err.text);
     } else {
         rc = print_messages(p, &notes);
@@ -99,7 +99,7 @@ main(int argc, char **argv)
         size_t len;
         char *text = read_text(&len);
         ask.options = options;
-        rc = text == NULL ? -1 : split(&ask, text, len);
+        rc = text == NULL ? -1 : split(ask, text, len);
         free(text);
         free(options);
     }

@@ -151,6 +151,12 @@ sluiced_config_path(const struct sluiced *d)
     return d->config;
 }
 
+const char *
+sluiced_state_dir(const struct sluiced *d)
+{
+    return d->state;
+}
+
 pid_t
 sluiced_pid(const struct sluiced *d)
 {

@@ -55,6 +55,7 @@ int sluiced_stop(struct sluiced *d);
 const char *sluiced_endpoint(const struct sluiced *d);
 int sluiced_port(const struct sluiced *d);
 const char *sluiced_config_path(const struct sluiced *d);
+const char *sluiced_state_dir(const struct sluiced *d);
 pid_t sluiced_pid(const struct sluiced *d);
 
 /* Where the log ends now; later searches can begin there. */

@@ -627,6 +627,31 @@ a_replaced_program_ends_its_schedule(void **state)
     returned(w, SLUICE_EREPLACED, 0);
 }
 
+static void
+the_callback_of_a_program_that_is_replaced_or_refused_is_told(void **state)
+{
+    struct wire_msg stop = {.type = WIRE_STOP, .has = BIT(WIRE_F_REASON), .reason = WIRE_R_REPLACED};
+    struct world *w = *state;
+
+    w->within = waits_until_dead;
+    schedules(w);
+    permits(w, A);
+    while (atomic_load(&w->calls) == 0)
+        usleep(1000);
+    gateway_says(&w->g, &stop, NULL, 0);
+    returned(w, SLUICE_EREPLACED, 1);
+    assert_int_equal(w->within_rc, 0);
+    sluice_close(&w->s, 0, NULL);
+    atomic_store(&w->calls, 0);
+    schedules(w);
+    permits(w, B);
+    while (atomic_load(&w->calls) == 0)
+        usleep(1000);
+    gateway_errs(&w->g, WIRE_R_UNKNOWN_ID, true);
+    returned(w, SLUICE_EREFUSED, 1);
+    assert_int_equal(w->within_rc, 0);
+}
+
 /* --- interrupt --- */
 
 static struct sluice *handled; /* for the signal handler */
@@ -942,6 +967,7 @@ main(void)
         T(a_superseded_callback_is_told_ends_without_done_and_the_other_run_follows),
         T(a_schedule_that_the_gateway_refuses_comes_back_with_its_words),
         T(a_replaced_program_ends_its_schedule),
+        T(the_callback_of_a_program_that_is_replaced_or_refused_is_told),
         T(a_signal_handler_ends_the_waiting),
         T(another_thread_ends_the_waiting_and_the_handle_is_still_good),
         T(an_interrupt_in_a_run_lets_it_end_and_waits_for_its_record),

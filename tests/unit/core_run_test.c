@@ -264,6 +264,22 @@ who_waits_for_a_period_before_its_first_run_does_not_shorten_that_by_asking_agai
 }
 
 static void
+the_row_of_a_run_that_begins_may_wait_and_that_of_its_end_may_not(void **state)
+{
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "feed");
+    uint8_t run[WIRE_RUN_LEN];
+
+    peer_ready(&p);
+    memcpy(run, p.run, sizeof(run));
+    assert_int_equal(w->n_rows, 1);
+    assert_true(w->rows[0].later && w->rows[0].row.has_run);
+    peer_done(&p, run);
+    assert_int_equal(w->n_rows, 2);
+    assert_false(w->rows[1].later || w->rows[1].row.has_run);
+}
+
+static void
 a_new_program_has_no_run_yet(void **state)
 {
     struct world *w = *state;
@@ -275,6 +291,78 @@ a_new_program_has_no_run_yet(void **state)
     assert_false(row_last(w, "feed")->has_run);
     assert_int_equal(row_last(w, "feed")->last_run_us, 0); /* the one before was lost, and did not happen */
     assert_int_equal(said_count(w, new.conn, WIRE_PERMIT), 0);
+}
+
+static void
+a_run_that_was_given_up_is_never_the_one_that_ended_last(void **state)
+{
+    struct world *w = *state;
+    struct peer old = peer_welcomed(w, "feed"), new;
+
+    peer_ready(&old);
+    new = peer_welcomed(w, "feed");
+    assert_false(row_last(w, "feed")->has_ended);
+    peer_ready(&new);
+    assert_true(row_last(w, "feed")->has_run); /* another is under way, */
+    assert_false(row_last(w, "feed")->has_ended); /* and the first has no end by that */
+    peer_done(&new, new.run);
+    assert_true(row_last(w, "feed")->has_ended);
+    assert_memory_equal(row_last(w, "feed")->ended, new.run, sizeof(new.run));
+}
+
+/* The gateway is killed after a new program was given a run, and before its epoch was marked. */
+static void
+a_run_is_not_given_to_the_program_that_was_replaced(void **state)
+{
+    struct world *w = *state;
+    struct peer old, new;
+    struct core_event e = {.kind = CORE_ROW};
+
+    old = peer_welcomed(w, "feed");
+    world_kind(w, CORE_SAVE);
+    new = peer_welcomed(w, "feed");
+    peer_ready(&new);
+    e.u.row = *row_last(w, "feed");
+    e.u.row.id = "feed";
+    assert_true(e.u.row.has_run);
+    assert_int_equal(e.u.row.epoch, new.epoch);
+    world_restart(w);
+    world_step(w, &e);
+    peer_reconnects(&old);
+    old.fresh = false;
+    assert_false(peer_hello(&old));
+    assert_int_equal(said_last(w, old.conn, WIRE_STOP)->reason, WIRE_R_REPLACED);
+    peer_reconnects(&new);
+    assert_true(peer_hello(&new));
+    broker_up(w, 0);
+    peer_ready(&new);
+    assert_memory_equal(said_last(w, new.conn, WIRE_PERMIT)->run, e.u.row.run, WIRE_RUN_LEN);
+}
+
+/* The other way round: the new program's epoch is on disk, and its row is not. */
+static void
+a_run_of_a_program_that_was_replaced_is_not_given_to_the_one_that_came(void **state)
+{
+    struct world *w = *state;
+    struct peer old, new, other;
+    struct core_event e = {.kind = CORE_ROW};
+
+    old = peer_welcomed(w, "feed");
+    peer_ready(&old);
+    e.u.row = *row_last(w, "feed");
+    e.u.row.id = "feed";
+    new = peer_welcomed(w, "feed");
+    world_kind(w, CORE_SAVE);
+    world_restart(w);
+    world_step(w, &e);
+    broker_up(w, 0);
+    other = peer_welcomed(w, "slow");
+    peer_ready(&other); /* it takes the first random id, which was the old one's */
+    peer_reconnects(&new);
+    assert_true(peer_hello(&new));
+    peer_ready(&new);
+    world_turn(w);
+    assert_memory_not_equal(said_last(w, new.conn, WIRE_PERMIT)->run, e.u.row.run, WIRE_RUN_LEN);
 }
 
 /* --- draining --- */
@@ -473,7 +561,11 @@ main(void)
         TEST(what_the_disk_did_not_take_is_stored_at_the_next_save_whoever_is_there),
         TEST(an_end_that_the_disk_did_not_take_is_answered_once_it_did),
         TEST(who_waits_for_a_period_before_its_first_run_does_not_shorten_that_by_asking_again),
+        TEST(the_row_of_a_run_that_begins_may_wait_and_that_of_its_end_may_not),
         TEST(a_new_program_has_no_run_yet),
+        TEST(a_run_that_was_given_up_is_never_the_one_that_ended_last),
+        TEST(a_run_is_not_given_to_the_program_that_was_replaced),
+        TEST(a_run_of_a_program_that_was_replaced_is_not_given_to_the_one_that_came),
         TEST(while_the_gateway_drains_there_is_no_permit_but_a_hold_that_says_why),
         TEST(while_the_gateway_drains_credit_that_is_out_may_be_used_and_is_answered_for),
         TEST(a_reload_lets_in_who_was_added),

@@ -59,11 +59,11 @@ note_posted(struct world *w, const struct core_effect *e)
 #define NOTE(list, n, ...) ((list)[(n)++ % (sizeof(list) / sizeof((list)[0]))] = (__VA_ARGS__))
 
 static void
-note_row(struct world *w, uint64_t ticket, const struct core_row *row)
+note_row(struct world *w, const struct core_effect *e)
 {
-    struct row r = {.ticket = ticket, .row = *row};
+    struct row r = {.ticket = e->u.store.ticket, .later = e->u.store.later, .row = e->u.store.row};
 
-    snprintf(r.id, sizeof(r.id), "%s", row->id);
+    snprintf(r.id, sizeof(r.id), "%s", e->u.store.row.id);
     r.row.id = NULL;
     assert_true(w->n_rows - w->n_stored < sizeof(w->rows) / sizeof(w->rows[0]));
     NOTE(w->rows, w->n_rows, r);
@@ -135,7 +135,7 @@ note(void *ctx, const struct core_effect *e)
         NOTE(w->marks, w->n_marks, m);
         break;
     case CORE_STORE_ROW:
-        note_row(w, e->u.store.ticket, &e->u.store.row);
+        note_row(w, e);
         break;
     case CORE_COMMIT_GO:
         note_go(w, e);
@@ -574,6 +574,35 @@ peer_ready(struct peer *p)
     m.has = 1ULL << WIRE_F_WANT | 1ULL << WIRE_F_HEAD | 1ULL << WIRE_F_SCHEDULE;
     m.schedule = WIRE_S_CONTINUOUS;
     say(p, &m, 0);
+}
+
+void
+peer_plans(struct peer *p, struct wire_msg plan)
+{
+    const uint32_t before = p->w->n_said;
+
+    plan.type = WIRE_READY;
+    plan.has |= 1ULL << WIRE_F_WANT | 1ULL << WIRE_F_HEAD | 1ULL << WIRE_F_SCHEDULE;
+    plan.want = p->want;
+    plan.head = p->head;
+    say(p, &plan, 0);
+    world_turn(p->w);
+    listen(p, before);
+}
+
+void
+peer_waits(struct peer *p, int64_t us)
+{
+    while (us > 0) {
+        const int64_t step_us = us < WORLD_PING ? us : WORLD_PING;
+        const uint32_t before = p->w->n_said;
+
+        world_pass(p->w, step_us);
+        listen(p, before);
+        peer_ping(p);
+        us -= step_us;
+    }
+    world_turn(p->w);
 }
 
 void

@@ -51,6 +51,7 @@ struct mark {
 struct row {
     uint64_t        ticket;
     char            id[65];
+    bool            later;
     struct core_row row; /* its id is not lent any more */
 };
 
@@ -164,6 +165,8 @@ bool peer_hello(struct peer *p);                       /* the next attempt; was 
 void peer_ping(struct peer *p);
 void peer_asks(struct peer *p, uint64_t want, uint64_t head); /* a ping, and a turn */
 void peer_ready(struct peer *p);                       /* of a continuous schedule: it has no times */
+void peer_plans(struct peer *p, struct wire_msg plan); /* ready with this schedule, and a turn */
+void peer_waits(struct peer *p, int64_t us);           /* time passes; it hears what is said, and pings in time */
 void peer_commits(struct peer *p, uint64_t after, const uint8_t *run, uint64_t ticket); /* run: NULL, or the one that
                                                                                            ends well; and a turn */
 void peer_sees(struct peer *p, uint64_t seen);

@@ -321,6 +321,7 @@ a_disk_that_takes_no_more_costs_lines_and_nothing_else(void **state)
 
     open_journal(w, MIB);
     write_what(w, "lost", NULL);
+    journal_wake(w->journal);
     assert_logged(w, "event=journal_failed");
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     write_what(w, "last", NULL);

@@ -157,6 +157,56 @@ the_taker_is_woken_by_the_first_message_only(void **state)
 }
 
 static void
+post_quietly(struct mailbox *box, uint32_t number)
+{
+    const struct note note = {0, number};
+
+    assert_int_equal(mailbox_post_quietly(box, &note, 1, NULL), 0);
+}
+
+static void
+a_quiet_message_wakes_nobody_until_somebody_says_so(void **state)
+{
+    struct mailbox *box = *state;
+    void *got;
+
+    mailbox_wake(box); /* there is nothing */
+    assert_false(is_readable(box));
+    post_quietly(box, 1);
+    assert_false(is_readable(box));
+    mailbox_wake(box);
+    mailbox_wake(box);
+    assert_true(is_readable(box));
+    post_quietly(box, 2);
+    assert_int_equal(mailbox_take(box, &got), 2);
+    assert_false(is_readable(box));
+
+    post_quietly(box, 3);
+    assert_int_equal(mailbox_take(box, &got), 1); /* a taker that looks finds it all the same */
+    mailbox_wake(box);
+    assert_false(is_readable(box));
+}
+
+static void
+the_next_message_takes_the_quiet_ones_before_it_along(void **state)
+{
+    struct mailbox *box = *state;
+    eventfd_t wakes = 0;
+    void *got;
+
+    post_quietly(box, 0);
+    post(box, 0, 1);
+    post_quietly(box, 2);
+    post(box, 0, 3);
+    assert_int_equal(eventfd_read(mailbox_fd(box), &wakes), 0);
+    assert_int_equal(wakes, 1);
+    assert_int_equal(eventfd_write(mailbox_fd(box), 1), 0);
+    assert_int_equal(mailbox_take(box, &got), 4);
+    for (uint32_t i = 0; i < 4; i++)
+        assert_int_equal(((const struct note *)got)[i].number, i);
+}
+
+static void
 a_loan_lasts_while_others_post(void **state)
 {
     struct mailbox *box = *state;
@@ -310,6 +360,8 @@ main(void)
         cmocka_unit_test_setup_teardown(messages_come_out_in_the_order_they_were_posted, open_box, close_box),
         cmocka_unit_test_setup_teardown(the_box_is_readable_exactly_while_it_holds_something, open_box, close_box),
         cmocka_unit_test_setup_teardown(the_taker_is_woken_by_the_first_message_only, open_box, close_box),
+        cmocka_unit_test_setup_teardown(a_quiet_message_wakes_nobody_until_somebody_says_so, open_box, close_box),
+        cmocka_unit_test_setup_teardown(the_next_message_takes_the_quiet_ones_before_it_along, open_box, close_box),
         cmocka_unit_test_setup_teardown(a_loan_lasts_while_others_post, open_box, close_box),
         cmocka_unit_test_setup_teardown(a_box_works_on_after_a_burst, open_box, close_box),
         cmocka_unit_test_setup_teardown(without_memory_nothing_is_posted_and_nothing_is_lost, open_box, close_box),

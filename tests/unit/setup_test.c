@@ -124,6 +124,23 @@ an_empty_variable_counts_as_not_set_where_opencti_would_ignore_the_file(void **s
 }
 
 static void
+an_empty_text_in_the_file_counts_as_not_set_as_null_would_in_yaml(void **state)
+{
+    struct world *w = *state;
+
+    file_is(w, "connector = { id = \"\"; endpoint = \"\"; duration_period = \"\"; queue_threshold = \"\";\n"
+               "  run_and_terminate = \"\"; log_level = \"\"; };");
+    loads(w);
+    assert_null(w->got.id);
+    assert_null(w->got.endpoint);
+    assert_false(setup_scheduled(&w->got));
+    assert_false(w->got.schedule.has_threshold);
+    assert_int_equal(w->got.log_level, SLUICE_WARN);
+    file_is(w, "connector = { id = null; };");
+    is_refused(w, ":1:");
+}
+
+static void
 an_error_names_its_place(void **state)
 {
     struct world *w = *state;
@@ -308,6 +325,7 @@ main(void)
         T(nothing_said_is_no_schedule),
         T(arguments_outrank_the_environment_and_that_the_file),
         T(an_empty_variable_counts_as_not_set_where_opencti_would_ignore_the_file),
+        T(an_empty_text_in_the_file_counts_as_not_set_as_null_would_in_yaml),
         T(an_error_names_its_place),
         T(booleans_are_read_in_any_case_where_opencti_takes_all_but_false_for_true),
         T(a_period_of_zero_is_run_and_terminate_whatever_else_is_said),

@@ -246,6 +246,38 @@ of_many_rows_of_a_connector_the_last_one_stays(void **state)
 }
 
 static void
+a_row_for_later_is_stored_before_what_is_asked_for_next(void **state)
+{
+    struct world *w = *state;
+    struct state_row row = row_of("kev");
+
+    assert_int_equal(state_row_later(w->state, &row, 1, &w->err), 0);
+    row.paused = true;
+    assert_int_equal(state_row(w->state, &row, 2, &w->err), 0);
+    assert_answer(w, STATE_ROW_STORED, 1);
+    assert_answer(w, STATE_ROW_STORED, 2);
+    open_again(w);
+    assert_int_equal(w->n_rows, 1);
+    assert_true(w->rows[0].paused);
+}
+
+static void
+a_row_for_later_is_stored_when_the_state_is_woken_or_closed(void **state)
+{
+    struct world *w = *state;
+    struct state_row row = row_of("kev");
+
+    assert_int_equal(state_row_later(w->state, &row, 1, &w->err), 0);
+    state_wake(w->state);
+    assert_answer(w, STATE_ROW_STORED, 1);
+    row.paused = true;
+    assert_int_equal(state_row_later(w->state, &row, 2, &w->err), 0);
+    open_again(w);
+    assert_int_equal(w->n_rows, 1);
+    assert_true(w->rows[0].paused);
+}
+
+static void
 a_row_that_the_disk_does_not_take_says_so_and_changes_nothing(void **state)
 {
     struct world *w = *state;
@@ -416,6 +448,8 @@ main(void)
         TEST(a_row_comes_back_after_a_restart_with_every_field),
         TEST(a_row_without_runs_and_times_comes_back_without),
         TEST(of_many_rows_of_a_connector_the_last_one_stays),
+        TEST(a_row_for_later_is_stored_before_what_is_asked_for_next),
+        TEST(a_row_for_later_is_stored_when_the_state_is_woken_or_closed),
         TEST(a_row_that_the_disk_does_not_take_says_so_and_changes_nothing),
         TEST(what_is_not_the_row_of_a_schedule_is_refused),
         TEST(rows_are_read_before_the_first_request_only),
