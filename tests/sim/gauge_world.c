@@ -105,7 +105,7 @@ admit(struct gauge_world *w)
     if (gauge_reserve(w->g, w->next_bytes, f->n, largest, w->now_us, &f->id, &err) != 0)
         abort();
     f->used = w->waits = true;
-    f->commit_us = w->now_us + chance_below(&w->chance, 3) * STEP_US;
+    f->commit_us = w->now_us + (w->fate->prompt ? 0 : chance_below(&w->chance, 3) * STEP_US);
     w->want -= (double)w->next_bytes;
     w->sum->published++;
     w->next_bytes = (uint64_t)chance_log(&w->chance, 100, (int64_t)w->fate->bundle_max);
@@ -417,6 +417,8 @@ gauge_world_run(uint64_t seed, const struct gauge_fate *fate, struct model *m, b
         w.want = w.want > 4.0 * (double)fate->bundle_max ? 4.0 * (double)fate->bundle_max : w.want;
         fly_in_order(&w);
         model_step(m, w.now_us, STEP_US);
+        if (w.now_us < fate->warm_us)
+            m->idle_s = m->busy_s = 0;
         telemetry(&w);
         counts(&w);
         broken = look(&w);
@@ -427,6 +429,7 @@ gauge_world_run(uint64_t seed, const struct gauge_fate *fate, struct model *m, b
     }
     if (w.overrun > sum->overrun_bytes)
         sum->overrun_bytes = w.overrun;
+    sum->overran += w.overrun > 0;
     sum->overrun_unseen += w.overrun > 0 && (w.news & (GAUGE_N_LAG | GAUGE_N_FOREIGN | GAUGE_N_DEAD)) == 0;
     gauge_free(w.g);
     return broken;
