@@ -25,13 +25,16 @@ static void
 print_figures(uint64_t n, const struct gauge_figures *f)
 {
 #define N(x) (unsigned long long)(f->x)
-    print_message("%llu queues, %llu steps, known in %.1f %%, by a count in %.1f %%; %llu published, %llu samples, %llu counts\n",
+    print_message("%llu queues, %llu steps, known in %.1f %%, by a count in %.1f %%; %llu published, %llu samples, "
+                  "%llu counts\n",
                   (unsigned long long)n, N(steps), 100.0 * (double)f->known_steps / (double)f->steps,
                   100.0 * (double)f->by_count_steps / (double)f->steps, N(published), N(samples), N(counts));
-    print_message("%llu cuts, %llu refused, %llu purges, %llu restarts of ours, %llu of the broker, %llu foreign; news: %llu lag, "
-                  "%llu foreign, %llu fell, %llu dead, %llu unbounded; %llu overran where lag was wrong, %llu of them unseen; at most %llu bytes\n",
-                  N(cuts), N(refused), N(purges), N(restarts), N(broker_restarts), N(foreign), N(lag_news), N(foreign_news),
-                  N(fell_news), N(dead_news), N(unbounded_news), N(overran), N(overrun_unseen), N(size_max));
+    print_message("%llu cuts, %llu refused, %llu purges, %llu restarts of ours, %llu of the broker, %llu foreign; "
+                  "news: %llu lag, %llu foreign, %llu fell, %llu dead, %llu unbounded; %llu overran where lag was "
+                  "wrong, %llu of them unseen; at most %llu bytes\n",
+                  N(cuts), N(refused), N(purges), N(restarts), N(broker_restarts), N(foreign), N(lag_news),
+                  N(foreign_news), N(fell_news), N(dead_news), N(unbounded_news), N(overran), N(overrun_unseen),
+                  N(size_max));
 #undef N
 }
 
@@ -69,10 +72,10 @@ whatever_befalls_a_queue_upper_is_never_too_low_and_the_gate_never_overruns(void
 static struct gauge_fate
 usual(struct model *m, uint64_t seed)
 {
-    struct gauge_fate f = {.cfg = {.stats_lag_us = 10100000, .stale_after_us = 20000000, .late_us = 1000000, .counts = true,
-                                   .alone = true},
-                           .bundle_max = 200000, .prompt = true, .poll_us = 5000000, .count_us = 200000, .length_us = 300000000,
-                           .lag_true = true, .counts_come = true, .warm_us = 60000000};
+    struct gauge_fate f = {.cfg = {.stats_lag_us = 10100000, .stale_after_us = 20000000, .late_us = 1000000,
+                                   .counts = true, .alone = true},
+                           .bundle_max = 200000, .prompt = true, .poll_us = 5000000, .count_us = 200000,
+                           .length_us = 300000000, .lag_true = true, .counts_come = true, .warm_us = 60000000};
 
     model_open(m, seed);
     m->beat_us[0] = m->beat_us[1] = 5000000;
@@ -132,11 +135,18 @@ consumers_do_not_run_dry_where_the_threshold_is_three_times_what_they_take_in_th
     assert_true(idle((uint64_t)(3 * blind_bytes), false, false, 0) < 1);
     /* What consumers hold and what is on its way is never lowered: it comes on top. */
     at_counts = idle((uint64_t)(3 * count_bytes + 4 * 200000 + 0.5 * TAKEN), true, true, 0);
-    print_message("  counts, threshold of 3 x rate x (count interval and its way) + held + on its way (1.4 MB): %.1f\n", at_counts);
+    print_message("  counts, threshold of 3 x rate x (count interval and its way) + held + on its way (1.4 MB): %.1f\n",
+                  at_counts);
     assert_true(at_counts < 1);
 }
 
 /* --- a lag that is wrong, statistics that died --- */
+
+static double
+larger(double a, double b)
+{
+    return a > b ? a : b;
+}
 
 static void
 samples_older_than_stats_lag_are_found_out(void **state)
@@ -159,14 +169,14 @@ samples_older_than_stats_lag_are_found_out(void **state)
         m.consumers[0].here = chance_is(&c, 0.7);
         if (gauge_world_run(seed, &f, &m, false, &one) != NULL)
             fail_msg("seed %llu: a gauge does not add up", (unsigned long long)seed);
-        worst = (double)one.overrun_bytes / (double)f.threshold > worst ? (double)one.overrun_bytes / (double)f.threshold : worst;
+        worst = larger(worst, (double)one.overrun_bytes / (double)f.threshold);
         sum.overran += one.overran;
         sum.overrun_unseen += one.overrun_unseen;
         sum.lag_news += one.lag_news;
         model_close(&m);
     }
-    print_message("statistics of 10 to 30 s, stats_lag 10 s: %llu of %d queues overran, %.2f of the threshold at most, %llu unseen; "
-                  "%llu times lag was raised\n",
+    print_message("statistics of 10 to 30 s, stats_lag 10 s: %llu of %d queues overran, %.2f of the threshold at most, "
+                  "%llu unseen; %llu times lag was raised\n",
                   (unsigned long long)sum.overran, WRONG, worst, (unsigned long long)sum.overrun_unseen,
                   (unsigned long long)sum.lag_news);
     assert_int_equal(sum.overrun_unseen, 0);
@@ -191,7 +201,7 @@ statistics_that_died_do_not_open_the_gate(void **state)
             m.consumers[0].rate = 0.9e6;
         if (gauge_world_run(seed, &f, &m, false, &one) != NULL)
             fail_msg("seed %llu: a gauge does not add up", (unsigned long long)seed);
-        worst = (double)one.overrun_bytes / (double)f.threshold > worst ? (double)one.overrun_bytes / (double)f.threshold : worst;
+        worst = larger(worst, (double)one.overrun_bytes / (double)f.threshold);
         model_close(&m);
     }
     print_message("dead statistics, counts come: at most %.3f of the threshold too much\n", worst);
@@ -218,7 +228,8 @@ forecast_error(uint64_t seed, int kind)
     g = gauge_new(&cfg, 0, no_err);
     assert_non_null(g);
     for (now_us = 0; m.bytes > level || now_us < 1000000; now_us += 20000) {
-        const struct gauge_sample s = {now_us, m.shown.there ? m.shown.bytes : GAUGE_UNKNOWN, m.shown.messages, m.shown.unacked};
+        const struct gauge_sample s = {now_us, m.shown.there ? m.shown.bytes : GAUGE_UNKNOWN, m.shown.messages,
+                                       m.shown.unacked};
         uint64_t id;
 
         while (now_us < 500000 && m.n < full / 50000) {

@@ -1,3 +1,4 @@
+/* gauge_world.c - step by step: what befalls, what moves, what is told, what was promised. */
 #include "gauge_world.h"
 
 #include <stdio.h>
@@ -161,7 +162,8 @@ fly(struct gauge_world *w)
         for (uint32_t i = 0; i < f->n; i++)
             part_moves(w, f, i);
         for (uint32_t i = 0; i < f->n; i++)
-            over = over && (f->lost ? f->part[i].came || w->now_us > w->back_us + w->fate->cfg.late_us : f->part[i].done);
+            over = over && (f->lost ? f->part[i].came || w->now_us > w->back_us + w->fate->cfg.late_us
+                                    : f->part[i].done);
         f->used = !over;
     }
 }
@@ -281,7 +283,8 @@ counts(struct gauge_world *w)
 {
     if (!w->fate->counts_come)
         return;
-    if (!w->counting && w->now_us >= w->count_next_us && w->connected && gauge_count_worth(w->g, w->fate->threshold, w->now_us)) {
+    if (!w->counting && w->now_us >= w->count_next_us && w->connected &&
+        gauge_count_worth(w->g, w->fate->threshold, w->now_us)) {
         w->counting = true;
         w->counted = false;
         w->count.asked_us = w->now_us;

@@ -574,12 +574,11 @@ static void
 a_sample_that_only_repeats_itself_lets_nothing_be_forgotten(void **state)
 {
     struct gauge *g = open_gauge();
-    double at;
     unsigned news = 0;
 
     (void)state;
     sample(g, 4 * KB, 4, 12);
-    for (at = 13; at < 60; at += 1) {
+    for (int at = 13; at < 60; at++) {
         put(g, KB, at);
         news |= sample(g, 4 * KB, 4, at + 0.5);
     }
@@ -597,7 +596,7 @@ a_count_that_agrees_makes_a_repeated_sample_new(void **state)
 
     (void)state;
     sample(g, 0, 0, 12);
-    for (double at = 13; at < 60; at += 1) {
+    for (int at = 13; at < 60; at++) {
         put(g, KB, at);
         sample(g, 0, 0, at + 0.5);
     }
@@ -613,12 +612,12 @@ static void
 after_a_long_silence_a_repeated_sample_is_believed(void **state)
 {
     struct gauge *g = open_gauge();
-    double at;
+    int at;
 
     (void)state;
     sample(g, 0, 0, 12);
     put(g, KB, 13);
-    for (at = 14; at < 13 + 8 * LAG; at += 1)
+    for (at = 14; at < 13 + 8 * LAG; at++)
         sample(g, 0, 0, at);
     assert_int_equal(upper(g, at), KB);
     sample(g, 0, 0, 14 + 8 * LAG);
@@ -740,7 +739,8 @@ joined_entries_never_lower_a_bound(void **state)
             uint64_t low, high;
 
             assert_true(ledger_since(&joined, (int64_t)n).bytes >= ledger_since(&exact, (int64_t)n).bytes);
-            assert_true(ledger_tail(&exact, INT64_MAX, n, n / 3, &low) && ledger_tail(&joined, INT64_MAX, n, n / 3, &high));
+            assert_true(ledger_tail(&exact, INT64_MAX, n, n / 3, &low));
+            assert_true(ledger_tail(&joined, INT64_MAX, n, n / 3, &high));
             assert_true(high >= low);
             assert_true(ledger_tail_least(&joined, INT64_MAX, n) <= ledger_tail_least(&exact, INT64_MAX, n));
         }
