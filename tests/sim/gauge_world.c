@@ -13,6 +13,7 @@ enum { STEP_US = 20000, FLIGHTS = 24, PARTS = 4 };
 struct flight {
     bool     used, committed, lost;
     uint64_t id; /* 0: of a former life */
+    uint64_t order; /* of handing over */
     uint32_t n;
     int64_t  commit_us;
     struct {
@@ -108,7 +109,7 @@ admit(struct gauge_world *w)
     f->used = w->waits = true;
     f->commit_us = w->now_us + (w->fate->prompt ? 0 : chance_below(&w->chance, 3) * STEP_US);
     w->want -= (double)w->next_bytes;
-    w->sum->published++;
+    f->order = w->sum->published++;
     w->next_bytes = (uint64_t)chance_log(&w->chance, 100, (int64_t)w->fate->bundle_max);
 }
 
@@ -174,7 +175,7 @@ fly_in_order(struct gauge_world *w)
 {
     for (int i = 1; i < FLIGHTS; i++)
         for (int j = i; j > 0 && w->flights[j].used &&
-                        (!w->flights[j - 1].used || w->flights[j - 1].commit_us > w->flights[j].commit_us);
+                        (!w->flights[j - 1].used || w->flights[j - 1].order > w->flights[j].order);
              j--) {
             const struct flight x = w->flights[j];
 
