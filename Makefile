@@ -128,6 +128,7 @@ GAUGE_SRC := \
     gateway/core/gauge.c \
     gateway/core/gauge_check.c \
     gateway/core/gauge_doubt.c \
+    gateway/core/gauge_open.c \
     gateway/core/gauge_pace.c \
     gateway/core/gauge_view.c \
     gateway/core/ledger.c

@@ -14,10 +14,10 @@
  * delivered again before anything new, so at d all that was never delivered is a tail of what was published, and at
  * most as long as the ready messages; and what was delivered before and is still there was unacked all at once
  * when the last new message was delivered: at most U.  So
- *     upper = the last n of the ledger + the U largest of the rest + what was not confirmed when the count was asked for.
+ *     upper = the last n of the ledger + the U largest of the rest + what was not confirmed when it was asked for.
  * U is the largest that was in force since: after it fell, or became known, it counts once as many messages of ours
  * have come as are in the queue, for then a new one was delivered since.  Messages from before our start have unknown
- * sizes: they weigh what samples leave for them.  Messages whose connection was lost may lie anywhere: they come on top.
+ * sizes: they weigh what samples leave for them.  Those whose connection was lost may lie anywhere: they come on top.
  * All this takes only ours to be in the queue: `alone` says so, and a foreign publisher that shows up ends it.
  *
  * Why lag is believed: only as long as nothing speaks against it.  A later sample, or a count, that shows more than the
@@ -47,7 +47,7 @@ struct gauge;
 enum {
     GAUGE_LAG_TIMES = 8,          /* lag is doubted, and raised, up to so many times the configured one */
     GAUGE_OPEN_MAX = 65536,       /* reservations and publishes without an answer, of one queue */
-    GAUGE_CALM_US = 600000000     /* after a foreign publisher or broken bounds: so long without, and counts are used again */
+    GAUGE_CALM_US = 600000000     /* so long after a foreign publisher, or a broken bound, counts are used again */
 };
 
 struct gauge_config {
@@ -117,7 +117,7 @@ struct gauge_drain {
     bool     known;    /* enough was seen */
     bool     draining; /* false: consumers take nothing */
     uint64_t rate;     /* bytes a second that they take */
-    int64_t  within_us; /* until the estimate reaches the level, if nothing comes; 0: it is there; -1: never, or unknown */
+    int64_t  within_us; /* until the estimate is at the level, if nothing comes; 0: it is; -1: never, or unknown */
 };
 
 /* Returns a new gauge, or NULL with *err (ERR_NOMEM, ERR_CONFIG). */
@@ -129,8 +129,8 @@ int gauge_configure(struct gauge *g, const struct gauge_config *cfg, int64_t now
 
 /* One bundle: so many messages of so many bytes in all, none larger than `largest`.  It is part of upper from here
  * on.  Returns 0 with its number, or -1 with *err (ERR_NOMEM, ERR_FULL): then it must not be published. */
-int gauge_reserve(struct gauge *g, uint64_t bytes, uint64_t messages, uint64_t largest, int64_t now_us, uint64_t *ret_id,
-                  struct err *err);
+int gauge_reserve(struct gauge *g, uint64_t bytes, uint64_t messages, uint64_t largest, int64_t now_us,
+                  uint64_t *ret_id, struct err *err);
 /* It is handed to the publisher now, behind all that was handed over before.  Before its first byte is written. */
 void gauge_commit(struct gauge *g, uint64_t id, int64_t now_us);
 /* It was never handed over. */
@@ -140,8 +140,8 @@ void gauge_cancel(struct gauge *g, uint64_t id);
  * Numbers that ended are ignored. */
 void gauge_taken(struct gauge *g, uint64_t id, uint64_t bytes, uint64_t messages, int64_t now_us); /* confirmed */
 void gauge_refused(struct gauge *g, uint64_t id, uint64_t bytes, uint64_t messages); /* surely not in the queue */
-/* The connection is gone, or the nack does not say: it may be in the queue, or come yet.  What is published again is a new
- * reservation beside it. */
+/* The connection is gone, or the nack does not say: it may be in the queue, or come yet.  What is published again is a
+ * new reservation beside it. */
 void gauge_lost(struct gauge *g, uint64_t id);
 /* The broker takes connections again: what was lost before comes within late_us, or not at all. */
 void gauge_back(struct gauge *g, int64_t now_us);

@@ -110,12 +110,12 @@ doubt_fell(struct gauge *g, uint64_t bytes, int64_t asked_us)
     const bool nobody = g->consumers == 0 || (g->consumers == GAUGE_UNKNOWN && g->count_consumers == 0);
     const uint64_t had = g->sample.bytes + ledger_since(&g->ledger, pace_made_us(g)).bytes;
     const uint64_t gone = had - gauge_min(bytes, had);
-    const double within_s = (double)(asked_us - g->first_us + g->lag_us / 2) / 1e6;
+    const int64_t within_us = asked_us - g->first_us + g->lag_us / 2;
     double rate;
 
     if (g->anchor_us < g->floor_us || bytes >= g->sample.bytes)
         return 0;
-    if (!nobody && (!pace_rate(g, &rate) || gone < had / 4 || (double)gone < 4 * rate * within_s))
+    if (!nobody && (!pace_rate(g, &rate) || gone < had / 4 || (double)gone < 4 * rate * (double)within_us / 1e6))
         return 0;
     pace_forget(g);
     return drifted(g, GAUGE_N_FELL, -(int64_t)gone);

@@ -1,5 +1,5 @@
-/* gauge_parts.h - the inside of a gauge, for its own files: gauge.c (what it is told), gauge_doubt.c (what speaks
- * against it), gauge_pace.c (how fast it drains), gauge_view.c (what it says), gauge_check.c. */
+/* gauge_parts.h - the inside of a gauge, for its own files: gauge_open.c (bundles), gauge.c (telemetry), gauge_doubt.c
+ * (what speaks against it), gauge_pace.c (how fast it drains), gauge_view.c (what it says), gauge_check.c. */
 #ifndef GAUGE_PARTS_H
 #define GAUGE_PARTS_H
 
@@ -93,6 +93,9 @@ gauge_open_bytes(const struct gauge *g)
 /* All that is lost and can no longer come is settled; g->now_us is set. */
 void gauge_turn(struct gauge *g, int64_t now_us);
 
+/* Give memory back if nothing is open and the ledger is empty. */
+void gauge_give_back(struct gauge *g);
+
 /* Messages of the sample as far as they are known: no bytes are no messages. */
 uint64_t gauge_sample_messages(const struct gauge *g);
 
@@ -105,7 +108,7 @@ bool gauge_counts(const struct gauge *g, uint64_t consumers);
 /* The sample's cut follows anchor and lag. */
 void gauge_recut(struct gauge *g);
 
-/* gauge_doubt.c.  What do these numbers, seen now, say of the sample that is here?  bytes or messages may be unknown. */
+/* gauge_doubt.c.  What do these numbers, seen now, say of the sample that is here?  Each may be unknown. */
 unsigned doubt_against(struct gauge *g, uint64_t bytes, uint64_t messages);
 /* The same numbers again, asked for at asked_us: do they count as new? */
 unsigned doubt_repeated(struct gauge *g, int64_t asked_us);

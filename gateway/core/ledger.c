@@ -104,7 +104,7 @@ ledger_put(struct ledger *l, const struct entry *e)
     for (at = l->n; at > 0 && l->entries[at - 1].last > e->first; at--)
         ;
     l->messages += e->messages;
-    /* Beside others of an entry that spans its place, or of its own bundle: it may lie among them, so it is one of them. */
+    /* It may lie among those of an entry that spans its place, or of its own bundle: so it is one of them. */
     if (at < l->n && l->entries[at].first <= e->first) {
         join(&l->entries[at], e);
         return;
@@ -281,7 +281,8 @@ ledger_check(const struct ledger *l)
         messages += e->messages;
         if (e->first > e->last || (i > 0 && e->first <= l->entries[i - 1].last))
             return "a ledger is out of order";
-        if (e->ghosts > e->messages || e->largest > e->bytes || (e->messages > 0 && e->bytes / e->messages > e->largest))
+        if (e->ghosts > e->messages || e->largest > e->bytes || e->messages == 0 ||
+            e->bytes / e->messages > e->largest)
             return "an entry of a ledger does not add up";
     }
     return messages == l->messages ? NULL : "the messages of a ledger do not add up";

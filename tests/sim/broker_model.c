@@ -1,3 +1,4 @@
+/* broker_model.c - the queue itself: who holds which message, and what statistics show of it. */
 #include "broker_model.h"
 
 #include <stdlib.h>

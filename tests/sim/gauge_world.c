@@ -1,3 +1,4 @@
+/* gauge_world.c - step by step: what befalls, what moves, what is told, what was promised. */
 #include "gauge_world.h"
 
 #include <stdio.h>
@@ -12,6 +13,7 @@ enum { STEP_US = 20000, FLIGHTS = 24, PARTS = 4 };
 struct flight {
     bool     used, committed, lost;
     uint64_t id; /* 0: of a former life */
+    uint64_t order; /* of handing over */
     uint32_t n;
     int64_t  commit_us;
     struct {
@@ -105,9 +107,9 @@ admit(struct gauge_world *w)
     if (gauge_reserve(w->g, w->next_bytes, f->n, largest, w->now_us, &f->id, &err) != 0)
         abort();
     f->used = w->waits = true;
-    f->commit_us = w->now_us + chance_below(&w->chance, 3) * STEP_US;
+    f->commit_us = w->now_us + (w->fate->prompt ? 0 : chance_below(&w->chance, 3) * STEP_US);
     w->want -= (double)w->next_bytes;
-    w->sum->published++;
+    f->order = w->sum->published++;
     w->next_bytes = (uint64_t)chance_log(&w->chance, 100, (int64_t)w->fate->bundle_max);
 }
 
@@ -161,7 +163,8 @@ fly(struct gauge_world *w)
         for (uint32_t i = 0; i < f->n; i++)
             part_moves(w, f, i);
         for (uint32_t i = 0; i < f->n; i++)
-            over = over && (f->lost ? f->part[i].came || w->now_us > w->back_us + w->fate->cfg.late_us : f->part[i].done);
+            over = over && (f->lost ? f->part[i].came || w->now_us > w->back_us + w->fate->cfg.late_us
+                                    : f->part[i].done);
         f->used = !over;
     }
 }
@@ -172,7 +175,7 @@ fly_in_order(struct gauge_world *w)
 {
     for (int i = 1; i < FLIGHTS; i++)
         for (int j = i; j > 0 && w->flights[j].used &&
-                        (!w->flights[j - 1].used || w->flights[j - 1].commit_us > w->flights[j].commit_us);
+                        (!w->flights[j - 1].used || w->flights[j - 1].order > w->flights[j].order);
              j--) {
             const struct flight x = w->flights[j];
 
@@ -281,7 +284,8 @@ counts(struct gauge_world *w)
 {
     if (!w->fate->counts_come)
         return;
-    if (!w->counting && w->now_us >= w->count_next_us && w->connected && gauge_count_worth(w->g, w->fate->threshold, w->now_us)) {
+    if (!w->counting && w->now_us >= w->count_next_us && w->connected &&
+        gauge_count_worth(w->g, w->fate->threshold, w->now_us)) {
         w->counting = true;
         w->counted = false;
         w->count.asked_us = w->now_us;
@@ -417,6 +421,8 @@ gauge_world_run(uint64_t seed, const struct gauge_fate *fate, struct model *m, b
         w.want = w.want > 4.0 * (double)fate->bundle_max ? 4.0 * (double)fate->bundle_max : w.want;
         fly_in_order(&w);
         model_step(m, w.now_us, STEP_US);
+        if (w.now_us < fate->warm_us)
+            m->idle_s = m->busy_s = 0;
         telemetry(&w);
         counts(&w);
         broken = look(&w);
@@ -427,6 +433,7 @@ gauge_world_run(uint64_t seed, const struct gauge_fate *fate, struct model *m, b
     }
     if (w.overrun > sum->overrun_bytes)
         sum->overrun_bytes = w.overrun;
+    sum->overran += w.overrun > 0;
     sum->overrun_unseen += w.overrun > 0 && (w.news & (GAUGE_N_LAG | GAUGE_N_FOREIGN | GAUGE_N_DEAD)) == 0;
     gauge_free(w.g);
     return broken;

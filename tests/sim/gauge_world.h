@@ -16,14 +16,16 @@ struct gauge_fate {
     double   rate;             /* bytes a second that want to be published; 0: all that the gate lets through */
     double   foreign, lose_sample, lose_field, purge, cut, broker_restart, our_restart, consumers_change, refuse;
     bool     lag_true, wrong_alone, bounded_key, counts_come;
+    bool     prompt;           /* what is reserved is handed over at once */
     int64_t  dead_from_us;     /* 0: never */
+    int64_t  warm_us;          /* what consumers do before is not looked at */
 };
 
 struct gauge_figures {
     uint64_t steps, published, samples, counts, lag_news, foreign_news, fell_news, dead_news, unbounded_news;
     uint64_t known_steps, by_count_steps, cuts, purges, restarts, broker_restarts, refused, foreign;
     uint64_t overrun_bytes;    /* above threshold + one bundle; only where stats_lag is wrong */
-    uint64_t overrun_unseen;   /* worlds that overran, and no news came of it */
+    uint64_t overran, overrun_unseen; /* worlds that overran, and of them those of which no news came */
     uint64_t size_max;
 };
 
