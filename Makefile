@@ -357,6 +357,8 @@ SYSTEM_SCRIPTS := \
 # Fuzz targets: $(call fuzz,NAME,MORE SOURCES,LIBRARIES)
 $(call fuzz,kev_fuzz,$(KEV_SRC:connectors/cisa-kev/run.c=) tests/unit/sluice_double.c,config curl jansson crypto)
 $(call fuzz,settings_fuzz,$(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
+$(call fuzz,telemetry_fuzz,gateway/broker/figures.c gateway/broker/http.c gateway/broker/prom.c gateway/broker/rows.c \
+    common/clock.c common/err.c common/text.c,curl jansson)
 $(call fuzz,wire_fuzz,common/text.c $(WIRE_SRC),msgpack)
 
 # Benches, one question each: $(call bench,NAME,MORE SOURCES,LIBRARIES)

@@ -30,6 +30,7 @@ struct rows {
     enum rows_shape shape;
     int             state;      /* enum state, in rows.c */
     unsigned        depth;      /* open brackets, in the row or around the rows */
+    uint32_t        square;     /* bit i: the i-th of them is '[', for those that are looked at */
     bool            string, escape, left_out;
     size_t          len, rest_len;
     char            rest_at[ROWS_REST];

@@ -1088,7 +1088,7 @@ static void
 lists_that_are_not_whole_are_refused(void **state)
 {
     static const char *const bad[] = {"", "{", "[", "[{}", "[{},", "[{},]", "[,]", "[{}{}]", "[1]", "[{}]]", "[{}] x",
-                                      "{}", "[[{}]]", "null", "[{\"]}", "]"};
+                                      "{}", "[[{}]]", "null", "[{\"]}", "]", "[{]]", "[{\"a\":[}]}]", "[{\"a\":{]}]"};
     struct cut c;
 
     (void)state;
