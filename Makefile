@@ -346,6 +346,7 @@ PUB_SRC := \
 $(call system,publisher_test,$(PUB_SRC),rabbitmq)
 $(call system,publisher_faults_test,$(PUB_SRC),rabbitmq)
 $(call system,counts_test,$(PUB_SRC) gateway/broker/backoff.c gateway/broker/counts.c,rabbitmq)
+$(call system,telemetry_test,$(PUB_SRC) $(TELEMETRY_SRC),rabbitmq curl jansson)
 
 # Tests that are scripts; they print TAP.
 SYSTEM_SCRIPTS := \
@@ -365,6 +366,8 @@ $(call fuzz,wire_fuzz,common/text.c $(WIRE_SRC),msgpack)
 $(call bench,client,common/clock.c common/err.c common/text.c $(WIRE_SRC),sluice)
 $(call bench,forward,bench/report.c bench/leg.c bench/bare.c bench/drain.c bench/rabbit.c tests/system/sluiced.c \
     tests/system/world.c common/clock.c common/err.c,sluice rabbitmq zmq math)
+$(call bench,telemetry,tests/system/world.c $(TELEMETRY_SRC) common/clock.c common/err.c common/log.c common/mailbox.c \
+    common/text.c,curl jansson rabbitmq)
 $(call bench,wire,common/text.c $(WIRE_SRC),msgpack)
 
 # --- The usual targets ------------------------------------------------------------------------------------------------

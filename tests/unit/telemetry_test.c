@@ -166,7 +166,7 @@ answer(void *ctx, const char *request, int socket)
     }
 }
 
-/* --- A world: the server, telemetry, and what it posted ------------------------------------------------------------ */
+/* --- A world: the server, telemetry, and what it posted ----------------------------------------------------------- */
 
 struct world {
     struct server            server;
@@ -318,7 +318,7 @@ ask(struct world *w, const char *body)
     return &w->queue.queue;
 }
 
-/* --- What is taken ------------------------------------------------------------------------------------------------- */
+/* --- What is taken ------------------------------------------------------------------------------------------------ */
 
 static void
 a_queue_has_all_its_figures(void **state)
@@ -477,7 +477,7 @@ what_leaves_out_of_order_is_known_by_arguments_and_policy(void **state)
         {"{\"x-max-length\":1}", "{}", false, false, true},
         {"{}", "{\"max-length-bytes\":1,\"overflow\":\"drop-head\"}", false, false, true},
         {"{}", "{\"max-length-bytes\":1,\"overflow\":\"reject-publish\"}", false, false, false},
-        {"{\"x-max-length\":1,\"x-overflow\":\"reject-publish-dlx\"}", "{\"overflow\":\"drop-head\"}", false, false, true},
+        {"{\"x-max-length\":1,\"x-overflow\":\"reject-publish\"}", "{\"overflow\":\"drop-head\"}", false, false, true},
         {"{\"x-max-length\":1,\"x-overflow\":\"reject-publish-dlx\"}", "[]", false, false, false},
         {"{\"x-queue-type\":\"quorum\"}", "{\"ha-mode\":\"all\"}", false, false, false},
     };
@@ -486,7 +486,8 @@ what_leaves_out_of_order_is_known_by_arguments_and_policy(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        snprintf(body, sizeof(body), "{\"name\":\"q\",\"vhost\":\"/\",\"arguments\":%s,\"effective_policy_definition\":%s}",
+        snprintf(body, sizeof(body),
+                 "{\"name\":\"q\",\"vhost\":\"/\",\"arguments\":%s,\"effective_policy_definition\":%s}",
                  rows[i].arguments, rows[i].policy);
         assert_int_equal(figures_queue(body, strlen(body), &f, NULL), 0);
         assert_int_equal(f.q.known, TELEMETRY_SHAPE);
@@ -530,7 +531,7 @@ prefetch_is_summed_and_one_without_a_limit_makes_it_unbounded(void **state)
     }
 }
 
-/* --- What stays unknown -------------------------------------------------------------------------------------------- */
+/* --- What stays unknown ------------------------------------------------------------------------------------------- */
 
 static void
 a_figure_that_is_no_number_is_unknown_and_not_zero(void **state)
@@ -542,7 +543,8 @@ a_figure_that_is_no_number_is_unknown_and_not_zero(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
-        snprintf(body, sizeof(body), "{\"name\":\"q\",\"vhost\":\"/\",\"message_bytes\":%s,\"messages_ready\":3}", values[i]);
+        snprintf(body, sizeof(body), "{\"name\":\"q\",\"vhost\":\"/\",\"message_bytes\":%s,\"messages_ready\":3}",
+                 values[i]);
         assert_int_equal(figures_queue(body, strlen(body), &f, NULL), 0);
         assert_int_equal(f.q.known, TELEMETRY_READY);
     }
@@ -590,8 +592,8 @@ a_queue_that_is_down_has_no_figures(void **state)
     char body[256];
 
     for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
-        snprintf(body, sizeof(body), "{\"name\":\"q\",\"vhost\":\"/\",\"state\":\"%s\",\"message_bytes\":0,\"consumers\":0}",
-                 states[i]);
+        snprintf(body, sizeof(body),
+                 "{\"name\":\"q\",\"vhost\":\"/\",\"state\":\"%s\",\"message_bytes\":0,\"consumers\":0}", states[i]);
         struct figures_queue f;
         if (figures_queue(body, strlen(body), &f, NULL) == 0)
             assert_int_equal(f.q.known, 0);
@@ -628,7 +630,7 @@ gone_is_said_only_by_the_broker(void **state)
     assert_non_null(strstr(w->text, "404"));
 }
 
-/* --- Faults: one line for each change, and figures again afterwards ------------------------------------------------ */
+/* --- Faults: one line for each change, and figures again afterwards ----------------------------------------------- */
 
 /* A round that fails for this reason, then one that does not. */
 static void
@@ -850,7 +852,7 @@ parts_that_fail_are_said_and_the_rest_is_taken(void **state)
     assert_int_equal(w->broker.broker.known, 31);
 }
 
-/* --- Names --------------------------------------------------------------------------------------------------------- */
+/* --- Names -------------------------------------------------------------------------------------------------------- */
 
 static void
 names_are_quoted_byte_by_byte(void **state)
@@ -892,9 +894,10 @@ odd_names_are_asked_for_as_they_are(void **state)
     assert_int_equal(telemetry_set_queues(w->t, &q, 1, NULL), 0);
     await(w, &w->queues, 1);
     assert_int_equal(w->queue.queue.bytes, 9);
+    const char path[] = "GET /api/queues/a%2Fb%20c/..%252f%3F%0D%0AX%3A%20y?columns=";
     bool seen = false;
     for (int i = 0; i < SEEN_MAX; i++)
-        seen = seen || strncmp(w->server.seen[i], "GET /api/queues/a%2Fb%20c/..%252f%3F%0D%0AX%3A%20y?columns=", 58) == 0;
+        seen = seen || strncmp(w->server.seen[i], path, sizeof(path) - 1) == 0;
     assert_true(seen);
 }
 
@@ -946,13 +949,13 @@ a_file_that_is_not_there_is_told_at_the_start(void **state)
     assert_non_null(strstr(err.text, "/nowhere/ca.pem"));
 }
 
-/* --- Many queues --------------------------------------------------------------------------------------------------- */
+/* --- Many queues -------------------------------------------------------------------------------------------------- */
 
 static void
 set_many(struct world *w, int n)
 {
     struct telemetry_target *targets = calloc((size_t)n, sizeof(*targets));
-    char (*names)[16] = calloc((size_t)n, sizeof(*names));
+    char(*names)[16] = calloc((size_t)n, sizeof(*names));
 
     for (int i = 0; i < n; i++) {
         snprintf(names[i], sizeof(names[i]), "push_%05d", i);
@@ -972,9 +975,9 @@ many_queues_come_in_pages_with_their_consumers(void **state)
     struct world *w = *state;
 
     w->server.queues = 1201;
-    w->server.consumers = "[{\"prefetch_count\":5,\"ack_required\":true,\"queue\":{\"name\":\"push_01200\",\"vhost\":\"/\"}},"
-                          "{\"prefetch_count\":6,\"ack_required\":true,\"queue\":{\"name\":\"push_01200\",\"vhost\":\"/\"}},"
-                          "{\"prefetch_count\":0,\"ack_required\":true,\"queue\":{\"name\":\"other\",\"vhost\":\"/\"}}]";
+#define CONSUMER(n, q) "{\"prefetch_count\":" n ",\"ack_required\":true,\"queue\":{\"name\":\"" q "\",\"vhost\":\"/\"}}"
+    w->server.consumers =
+        "[" CONSUMER("5", "push_01200") "," CONSUMER("6", "push_01200") "," CONSUMER("0", "other") "]";
     set_many(w, 1201);
     await(w, &w->queues, 1201);
     assert_int_equal(w->sum, 7206000);
@@ -982,7 +985,8 @@ many_queues_come_in_pages_with_their_consumers(void **state)
     assert_int_equal(w->queue.queue.known, 63);
     assert_int_equal(w->queue.queue.prefetch, 11);
     assert_true(w->queue.queue.prefetch_finite);
-    assert_int_equal(atomic_load(&w->server.requests), 2 + 3 + 1 + 1); /* two of the broker, three pages, consumers, hello */
+    /* Two of the broker, three pages, consumers, hello. */
+    assert_int_equal(atomic_load(&w->server.requests), 2 + 3 + 1 + 1);
 }
 
 static void
@@ -1015,7 +1019,7 @@ one_that_is_in_no_page_is_asked_for_by_name(void **state)
     assert_int_equal(w->unknown, 1);
 }
 
-/* --- Rows ---------------------------------------------------------------------------------------------------------- */
+/* --- Rows --------------------------------------------------------------------------------------------------------- */
 
 struct cut {
     char   rows[16][64];
@@ -1118,7 +1122,7 @@ a_row_that_is_too_deep_or_too_large_is_left_out_alone(void **state)
     free(text);
 }
 
-/* --- The source prometheus ----------------------------------------------------------------------------------------- */
+/* --- The source prometheus ---------------------------------------------------------------------------------------- */
 
 #define Q(name, value) "rabbitmq_detailed_queue_" name "{vhost=\"/\",queue=\"q\"} " value "\n"
 
@@ -1139,11 +1143,14 @@ static void
 the_text_of_prometheus_has_the_same_figures(void **state)
 {
     struct world *w = *state;
+    char text[1024];
 
-    prometheus(w, "# HELP\n" Q("messages_bytes", "15") Q("messages_ready", "3") Q("messages_unacked", "1") Q("consumers", "2")
-                      "rabbitmq_detailed_erlang_uptime_seconds 229.307\nrabbitmq_detailed_process_resident_memory_bytes 7\n"
-                      "rabbitmq_detailed_resident_memory_limit_bytes 8\nrabbitmq_detailed_disk_space_available_bytes 9\n"
-                      "rabbitmq_detailed_disk_space_available_limit_bytes 10\n");
+    snprintf(text, sizeof(text), "%s%s%s%s%s%s%s%s%s", Q("messages_bytes", "15"), Q("messages_ready", "3"),
+             Q("messages_unacked", "1"), Q("consumers", "2"), "rabbitmq_detailed_erlang_uptime_seconds 229.307\n",
+             "rabbitmq_detailed_process_resident_memory_bytes 7\n", "rabbitmq_detailed_resident_memory_limit_bytes 8\n",
+             "rabbitmq_detailed_disk_space_available_bytes 9\n",
+             "# HELP x\nrabbitmq_detailed_disk_space_available_limit_bytes 10\n");
+    prometheus(w, text);
     await(w, &w->queues, 1);
     const struct telemetry_queue *q = &w->queue.queue;
     assert_int_equal(q->known, TELEMETRY_BYTES | TELEMETRY_READY | TELEMETRY_UNACKED | TELEMETRY_CONSUMERS);
@@ -1163,7 +1170,8 @@ the_text_of_prometheus_has_the_same_figures(void **state)
 static void
 in_prometheus_a_value_that_is_no_number_is_unknown(void **state)
 {
-    static const char *const values[] = {"NaN", "+Inf", "-1", "1.5", "1e3", "1e308", "999999999999999999999", "x", "0x1"};
+    static const char *const values[] = {"NaN", "+Inf",  "-1",                    "1.5", "1e3",
+                                         "x",   "1e308", "999999999999999999999", "0x1"};
     struct prom_sample s = {.name = "x"};
     uint64_t n;
 
@@ -1212,7 +1220,8 @@ texts_that_are_not_whole_or_say_it_twice_are_refused(void **state)
 static void
 what_is_no_text_of_prometheus_is_refused(void **state)
 {
-    static const char *const bad[] = {"<html>\n", "a{b} 1 2\n", "a{b 1\n", "a}b 1\n", "{} 1\n", "a \n", "a\n", " 1\n", "a{} \n",
+    static const char *const bad[] = {"<html>\n", "a{b} 1 2\n", "a{b 1\n", "a}b 1\n", "{} 1\n", "a \n", "a\n", " 1\n",
+                                      "a{} \n",
                                       "a{}1\n", "a{} 1"};
     static struct prom p;
 
@@ -1224,7 +1233,7 @@ what_is_no_text_of_prometheus_is_refused(void **state)
     }
 }
 
-/* --- The end, and what is not taken -------------------------------------------------------------------------------- */
+/* --- The end, and what is not taken ------------------------------------------------------------------------------- */
 
 static void
 it_ends_at_once_while_a_server_hangs(void **state)
