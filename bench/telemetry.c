@@ -60,7 +60,7 @@ from_env(const struct bench *b, const char *name)
     snprintf(path, sizeof(path), "%s/broker/env", world_dir(b->world));
     FILE *f = fopen(path, "re");
     while (f != NULL && fgets(line, sizeof(line), f) != NULL)
-        if (strncmp(line, name, strlen(name)) == 0)
+        if (strncmp(line, name, strlen(name)) == 0 && line[strlen(name)] == '=')
             n = (int)strtol(line + strlen(name) + 2, NULL, 10); /* NAME='n' */
     if (f != NULL)
         fclose(f);
