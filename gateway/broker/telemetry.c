@@ -79,17 +79,16 @@ take_wanted(struct telemetry *t)
 
 /* --- What is posted ----------------------------------------------------------------------------------------------- */
 
-static void
+/* -1: there is no memory, and the log was told.  Figures come again. */
+static int
 post(struct telemetry *t, const struct telemetry_event *events, size_t n)
 {
     struct err err;
 
     if (mailbox_post(t->events, events, n, &err) == 0)
-        return;
-    log_event(t->log, LOG_ERROR, "telemetry_out_of_memory", LOG_STR("why", err.text)); /* figures come again */
-    for (size_t i = 0; i < n; i++)
-        if (events[i].kind == TELEMETRY_UP || events[i].kind == TELEMETRY_DOWN)
-            free(events[i].text);
+        return 0;
+    log_event(t->log, LOG_ERROR, "telemetry_out_of_memory", LOG_STR("why", err.text));
+    return -1;
 }
 
 static void
@@ -99,7 +98,8 @@ post_state(struct telemetry *t, enum telemetry_kind kind, const char *text)
     const struct telemetry_event e = {
         .kind = kind, .source = t->config->source, .asked_us = now, .answered_us = now, .text = strdup(text)};
 
-    post(t, &e, 1);
+    if (post(t, &e, 1) != 0)
+        free(e.text);
 }
 
 /* Is what was posted last still there?  Then more would only pile up. */
@@ -173,8 +173,8 @@ turn(struct telemetry *t, int64_t started)
     if (!t->up)
         say_up(t);
     round_tell(t->round);
-    post(t, t->round->events, t->wanted->n + 1);
-    if ((t->round->events[0].broker.known & TELEMETRY_UPTIME) != 0)
+    const int posted = post(t, t->round->events, t->wanted->n + 1);
+    if (posted == 0 && (t->round->events[0].broker.known & TELEMETRY_UPTIME) != 0)
         t->memory.restarted = false; /* told */
     return t->config->poll_us;
 }
