@@ -116,8 +116,8 @@ struct telemetry_event {
     union {
         struct telemetry_broker broker;
         struct telemetry_queue  queue;
-        char                   *text; /* of UP and DOWN: from malloc, owned by who takes the event; may be NULL */
     };
+    char                 *text; /* of UP and DOWN: from malloc, owned by who takes the event; else, and maybe, NULL */
 };
 
 /* Start the thread (all signals blocked in it).  Events go to `events` (of struct telemetry_event).  Borrows all of it
