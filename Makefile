@@ -414,6 +414,7 @@ $(call system,publisher_test,$(PUB_SRC),rabbitmq)
 $(call system,publisher_faults_test,$(PUB_SRC),rabbitmq)
 $(call system,counts_test,$(PUB_SRC) gateway/broker/backoff.c gateway/broker/counts.c,rabbitmq)
 $(call system,publisher_parts_test,tests/parts_double.c tests/system/proxy.c $(PUB_SRC),rabbitmq no_heap)
+$(call system,telemetry_test,$(PUB_SRC) $(TELEMETRY_SRC),rabbitmq curl jansson)
 
 # Tests that are scripts; they print TAP.
 SYSTEM_SCRIPTS := \
@@ -430,6 +431,8 @@ $(call tool,opencti_split,$(OPENCTI_SRC) common/err.c common/text.c)
 $(call fuzz,kev_fuzz,$(KEV_SRC:connectors/cisa-kev/run.c=) tests/unit/sluice_double.c,config curl jansson crypto)
 $(call fuzz,opencti_fuzz,$(OPENCTI_SRC) common/err.c common/text.c,jansson)
 $(call fuzz,settings_fuzz,$(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
+$(call fuzz,telemetry_fuzz,gateway/broker/figures.c gateway/broker/http.c gateway/broker/prom.c gateway/broker/rows.c \
+    common/clock.c common/err.c common/text.c,curl jansson)
 $(call fuzz,wire_fuzz,common/text.c $(WIRE_SRC),msgpack)
 
 # Benches, one question each: $(call bench,NAME,MORE SOURCES,LIBRARIES)
@@ -440,6 +443,8 @@ $(call bench,forward,bench/report.c bench/leg.c bench/bare.c bench/drain.c bench
 $(call bench,permit,bench/asker.c bench/crowd.c bench/echo.c bench/report.c tests/system/sluiced.c tests/system/world.c \
     common/clock.c common/err.c common/text.c $(WIRE_SRC),msgpack zmq math)
 $(call bench,turn,bench/report.c tests/system/world.c common/clock.c common/err.c common/text.c $(CORE_SRC) $(WIRE_SRC),msgpack math)
+$(call bench,telemetry,tests/system/world.c $(TELEMETRY_SRC) common/clock.c common/err.c common/log.c common/mailbox.c \
+    common/text.c,curl jansson rabbitmq)
 $(call bench,wire,common/text.c $(WIRE_SRC),msgpack)
 
 # --- The usual targets ------------------------------------------------------------------------------------------------

@@ -162,7 +162,7 @@ ask(struct counts *c, struct err *err)
     return 0;
 }
 
-/* --- A life of the connection --------------------------------------------------------------------------------------- */
+/* --- A life of the connection ------------------------------------------------------------------------------------- */
 
 /* The broker asks nothing of a connection that only declares; what it says is that it closes. */
 static int
@@ -263,7 +263,7 @@ life(struct counts *c)
         down(c, cut ? "a call hung for longer than broker.hung_after, and was cut" : err.text);
 }
 
-/* --- The thread ----------------------------------------------------------------------------------------------------- */
+/* --- The thread --------------------------------------------------------------------------------------------------- */
 
 /* Try each host once, beginning with the one that served last. */
 static bool
@@ -307,7 +307,7 @@ run(void *arg)
     return NULL;
 }
 
-/* --- From outside --------------------------------------------------------------------------------------------------- */
+/* --- From outside ------------------------------------------------------------------------------------------------- */
 
 /* No signal is this thread's business; a broken pipe is an ordinary error. */
 static int

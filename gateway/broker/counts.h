@@ -1,8 +1,8 @@
 /* counts.h - how many messages are ready in a queue, asked over an AMQP connection of its own.
  *
- * A passive queue.declare is answered at once and with what is true then, but with ready messages alone.  It is asked on
- * request; the asker sees to it that no queue is asked for more often than it should be, and this thread that they are
- * not too many a second in all.  It publishes nothing, so the broker does not block it under an alarm.
+ * A passive queue.declare is answered at once and with what is true then, but with ready messages alone.  It is asked
+ * on request; the asker sees to it that no queue is asked for more often than it should be, and this thread that they
+ * are not too many a second in all.  It publishes nothing, so the broker does not block it under an alarm.
  *
  * Each question gets exactly one result, in order: also where there is no connection, and then at once.
  * Bound: COUNTS_MAX questions without a result. */
@@ -55,7 +55,8 @@ struct counts *counts_start(const struct pub_config *config, uint32_t per_s, str
 /* Ask for n queues.  -1 (ERR_FULL: too many are open; ERR_NOMEM; ERR_CONFIG: a name): none is asked for. */
 int counts_ask(struct counts *c, const struct count_ask *asks, size_t n, struct err *err);
 
-/* Close the connection in at most timeout_us, end the thread, free.  What was not answered stays so.  NULL does nothing.
+/* Close the connection in at most timeout_us, end the thread, free.  What was not answered stays so.  NULL does
+ * nothing.
  * Only a TLS handshake that is under way cannot be interrupted: it may take hung_us or 5 s, whichever is less. */
 void counts_free(struct counts *c, int64_t timeout_us);
 

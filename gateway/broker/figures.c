@@ -219,7 +219,8 @@ figures_node(const char *at, size_t len, struct figures_node *ret, struct err *e
     text(row, "os_pid", ret->pid, sizeof(ret->pid));
     if (flag(row, "running", &ret->running))
         ret->known |= TELEMETRY_NODES;
-    const bool memory = flag(row, "mem_alarm", &ret->memory_alarm), disk = flag(row, "disk_free_alarm", &ret->disk_alarm);
+    const bool memory = flag(row, "mem_alarm", &ret->memory_alarm);
+    const bool disk = flag(row, "disk_free_alarm", &ret->disk_alarm);
     if (memory && disk)
         ret->known |= TELEMETRY_ALARMS;
     if (number(row, "mem_used", &ret->memory_used) && number(row, "mem_limit", &ret->memory_limit))
@@ -295,7 +296,8 @@ figures_not_found(const char *at, size_t len)
 {
     json_t *row = load(at, len, NULL);
     char error[FIGURES_WORD];
-    const bool found = row != NULL && text(row, "error", error, sizeof(error)) && strcmp(error, "Object Not Found") == 0;
+    const bool found =
+        row != NULL && text(row, "error", error, sizeof(error)) && strcmp(error, "Object Not Found") == 0;
 
     json_decref(row);
     return found;

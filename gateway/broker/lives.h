@@ -1,8 +1,8 @@
 /* lives.h - has a node of the broker begun anew since it was last heard of?
  *
- * Its process id says so, where it is told and has changed (in a container it may be the same each time); its uptime says so
- * where it went back, or does not reach back as far as it did.  An uptime is some seconds old when it is read, never too
- * great.  Bound: LIVES_MAX nodes, others are forgotten.  Pure; one thread. */
+ * Its process id says so, where it is told and has changed (in a container it may be the same each time); its uptime
+ * says so where it went back, or does not reach back as far as it did.  An uptime is some seconds old when it is read,
+ * never too great.  Bound: LIVES_MAX nodes, others are forgotten.  Pure; one thread. */
 #ifndef LIVES_H
 #define LIVES_H
 

@@ -142,7 +142,7 @@ round_prom(struct round *r, prom_fn *sample, void *ctx, struct err *err)
     return verdict(r, rc, &got, rc == 0 && r->answer.status == 200 ? prom_end(&r->prom, err) : 0, err);
 }
 
-/* --- What the log is told ------------------------------------------------------------------------------------------ */
+/* --- What the log is told ----------------------------------------------------------------------------------------- */
 
 static const char *const names[ASK_KINDS] = {
     [ASK_QUEUES] = "queues", [ASK_CONSUMERS] = "consumers", [ASK_NODES] = "nodes", [ASK_ALARMS] = "alarms"};

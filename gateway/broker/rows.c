@@ -35,8 +35,27 @@ rows_begin(struct rows *r, enum rows_shape shape, rows_fn *row, rows_fn *rest, v
     r->len = r->rest_len = 0;
 }
 
-/* Where in strings and brackets we are, after c.  Returns whether c closed the last bracket. */
-static bool
+static void
+open_bracket(struct rows *r, bool square)
+{
+    const uint32_t bit = r->depth < 32 ? 1U << r->depth : 0; /* deeper than ROWS_DEPTH nothing is kept */
+
+    r->square = square ? r->square | bit : r->square & ~bit;
+    r->depth++;
+}
+
+/* 1: it was the last that was open; -1: it is not the one that was open. */
+static int
+close_bracket(struct rows *r, bool square)
+{
+    r->depth--;
+    if (r->depth < 32 && ((r->square >> r->depth) & 1) != square)
+        return -1;
+    return r->depth == 0;
+}
+
+/* Where in strings and brackets we are, after c.  1: it closed the last bracket; -1: it cannot stand here. */
+static int
 track(struct rows *r, char c)
 {
     if (r->string) {
@@ -46,13 +65,13 @@ track(struct rows *r, char c)
             r->escape = true;
         else if (c == '"')
             r->string = false;
-        return false;
+        return 0;
     }
     if (c == '"')
         r->string = true;
     if (c == '{' || c == '[')
-        r->depth++;
-    return (c == '}' || c == ']') && --r->depth == 0;
+        open_bracket(r, c == '[');
+    return c == '}' || c == ']' ? close_bracket(r, c == ']') : 0;
 }
 
 static void
@@ -60,12 +79,13 @@ begin_row(struct rows *r)
 {
     r->state = IN_ROW;
     r->depth = 1;
+    r->square = 0;
     r->left_out = false;
     r->at[0] = '{';
     r->len = 1;
 }
 
-/* --- In a row ------------------------------------------------------------------------------------------------------ */
+/* --- In a row ----------------------------------------------------------------------------------------------------- */
 
 static int
 end_row(struct rows *r)
@@ -81,12 +101,12 @@ in_row(struct rows *r, char c)
         r->at[r->len++] = c;
     else
         r->left_out = true;
-    const bool end = track(r, c);
+    const int end = track(r, c);
     r->left_out = r->left_out || r->depth > ROWS_DEPTH;
-    return end ? end_row(r) : 0;
+    return end > 0 ? end_row(r) : end;
 }
 
-/* --- Around the rows of a page ------------------------------------------------------------------------------------- */
+/* --- Around the rows of a page ------------------------------------------------------------------------------------ */
 
 static int
 keep(struct rows *r, char c)
@@ -120,14 +140,15 @@ around(struct rows *r, char c)
         r->state = FIRST;
         return 0;
     }
-    if (track(r, c)) {
+    const int end = track(r, c);
+    if (end > 0) {
         r->state = DONE;
         return r->rest(r->ctx, r->rest_at, r->rest_len);
     }
-    return r->depth > ROWS_DEPTH ? -1 : 0;
+    return r->depth > ROWS_DEPTH ? -1 : end;
 }
 
-/* --- Between rows -------------------------------------------------------------------------------------------------- */
+/* --- Between rows ------------------------------------------------------------------------------------------------- */
 
 static int
 end_list(struct rows *r)
@@ -138,6 +159,7 @@ end_list(struct rows *r)
     }
     r->state = AROUND;
     r->depth = 1;
+    r->square = 0;
     return keep(r, ']');
 }
 
@@ -171,6 +193,7 @@ start(struct rows *r, char c)
     else {
         r->state = AROUND;
         r->depth = 1;
+        r->square = 0;
         return keep(r, c);
     }
     return 0;

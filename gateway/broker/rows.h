@@ -1,7 +1,7 @@
 /* rows.h - JSON as it arrives, cut into rows: the objects of a list, one after the other.
  *
- * A list of all queues may be large, and a tree of it ten times as large; so only one row is held at a time.  What is in
- * a row is for a JSON parser to judge; here only strings, brackets and commas are looked at, strictly.
+ * A list of all queues may be large, and a tree of it ten times as large; so only one row is held at a time.  What is
+ * in a row is for a JSON parser to judge; here only strings, brackets and commas are looked at, strictly.
  * A row that is too large or too deep is left out alone: whoever may declare a queue chooses its arguments.
  * Bound: ROWS_MAX bytes of a row and ROWS_REST around the rows.  Pure; one thread. */
 #ifndef ROWS_H
@@ -30,6 +30,7 @@ struct rows {
     enum rows_shape shape;
     int             state;      /* enum state, in rows.c */
     unsigned        depth;      /* open brackets, in the row or around the rows */
+    uint32_t        square;     /* bit i: the i-th of them is '[', for those that are looked at */
     bool            string, escape, left_out;
     size_t          len, rest_len;
     char            rest_at[ROWS_REST];

@@ -44,7 +44,7 @@ static const struct {
 };
 enum { NODE_MEMORY = 1 | 2, NODE_DISK = 4 | 8, NODE_ALARMS = 16 | 32, NODE_UPTIME = 64 };
 
-/* --- Lines ---------------------------------------------------------------------------------------------------------- */
+/* --- Lines -------------------------------------------------------------------------------------------------------- */
 
 static void
 take_queue(struct scrape *s, const struct prom_sample *sample)
@@ -90,7 +90,7 @@ on_sample(void *ctx, const struct prom_sample *sample)
         take_queue(ctx, sample);
 }
 
-/* --- Questions ------------------------------------------------------------------------------------------------------ */
+/* --- Questions ---------------------------------------------------------------------------------------------------- */
 
 /* The vhosts, where they fit; else all are answered. */
 static void
@@ -148,7 +148,7 @@ ask_aggregated(struct round *r, struct scrape *s, struct err *err)
     return rc < 0 ? -1 : 0;
 }
 
-/* --- What they said ------------------------------------------------------------------------------------------------- */
+/* --- What they said ----------------------------------------------------------------------------------------------- */
 
 static bool
 all_of(unsigned have, unsigned need)

@@ -51,7 +51,7 @@ struct telemetry {
     bool             up, told; /* it answers; it was said of this state */
 };
 
-/* --- What was set -------------------------------------------------------------------------------------------------- */
+/* --- What was set ------------------------------------------------------------------------------------------------- */
 
 static void
 take_wanted(struct telemetry *t)
@@ -77,19 +77,18 @@ take_wanted(struct telemetry *t)
     t->set = true;
 }
 
-/* --- What is posted ------------------------------------------------------------------------------------------------ */
+/* --- What is posted ----------------------------------------------------------------------------------------------- */
 
-static void
+/* -1: there is no memory, and the log was told.  Figures come again. */
+static int
 post(struct telemetry *t, const struct telemetry_event *events, size_t n)
 {
     struct err err;
 
     if (mailbox_post(t->events, events, n, &err) == 0)
-        return;
-    log_event(t->log, LOG_ERROR, "telemetry_out_of_memory", LOG_STR("why", err.text)); /* figures come again */
-    for (size_t i = 0; i < n; i++)
-        if (events[i].kind == TELEMETRY_UP || events[i].kind == TELEMETRY_DOWN)
-            free(events[i].text);
+        return 0;
+    log_event(t->log, LOG_ERROR, "telemetry_out_of_memory", LOG_STR("why", err.text));
+    return -1;
 }
 
 static void
@@ -99,7 +98,8 @@ post_state(struct telemetry *t, enum telemetry_kind kind, const char *text)
     const struct telemetry_event e = {
         .kind = kind, .source = t->config->source, .asked_us = now, .answered_us = now, .text = strdup(text)};
 
-    post(t, &e, 1);
+    if (post(t, &e, 1) != 0)
+        free(e.text);
 }
 
 /* Is what was posted last still there?  Then more would only pile up. */
@@ -111,7 +111,7 @@ box_full(const struct telemetry *t)
     return poll(&fd, 1, 0) > 0;
 }
 
-/* --- A round ------------------------------------------------------------------------------------------------------- */
+/* --- A round ------------------------------------------------------------------------------------------------------ */
 
 static void
 say_up(struct telemetry *t)
@@ -173,13 +173,13 @@ turn(struct telemetry *t, int64_t started)
     if (!t->up)
         say_up(t);
     round_tell(t->round);
-    post(t, t->round->events, t->wanted->n + 1);
-    if ((t->round->events[0].broker.known & TELEMETRY_UPTIME) != 0)
+    const int posted = post(t, t->round->events, t->wanted->n + 1);
+    if (posted == 0 && (t->round->events[0].broker.known & TELEMETRY_UPTIME) != 0)
         t->memory.restarted = false; /* told */
     return t->config->poll_us;
 }
 
-/* --- The thread ---------------------------------------------------------------------------------------------------- */
+/* --- The thread --------------------------------------------------------------------------------------------------- */
 
 static bool
 stopping(const struct telemetry *t)
@@ -224,7 +224,7 @@ run(void *arg)
     return NULL;
 }
 
-/* --- From outside --------------------------------------------------------------------------------------------------- */
+/* --- From outside ------------------------------------------------------------------------------------------------- */
 
 static int
 check(const struct telemetry_config *c, struct err *err)

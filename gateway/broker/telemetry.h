@@ -5,7 +5,7 @@
  * bit in `known`.  Gone is said only where the broker itself says that there is no such queue.
  *
  * Times.  asked_us is taken before the request is begun.  Let the broker's figure be at most stats_lag old when it
- * is read out; it is read out after asked_us.  So it shows everything that was in the queue before asked_us - stats_lag,
+ * is read out; it is read out after asked_us.  So it shows all that was in the queue before asked_us - stats_lag,
  * and `upper` = the figure + what was published since then misses nothing.  The time of the answer would be too
  * late by the time that the answer took, and what was published meanwhile would be counted nowhere.
  * Lists are answered from a cache by RabbitMQ, for 5 times as long as it took to compute them (its
@@ -15,8 +15,8 @@
  * - management: bytes are up to two of the broker's statistics intervals old (5 s each by default).  Queues of a vhost
  *   are asked for by name where there are TELEMETRY_BY_NAME or fewer, else in pages of 500 with all of that vhost.
  * - prometheus: one interval, and much cheaper for the broker.  It says nothing of prefetch, arguments and policies; a
- *   node speaks for itself alone, of the queues that it leads and of its own alarms: with a cluster, use management.  Its
- *   text does not escape names: one with a quote, backslash or line break stays unknown.
+ *   node speaks for itself alone, of the queues that it leads and of its own alarms: with a cluster, use management.
+ *   Its text does not escape names: one with a quote, backslash or line break stays unknown.
  *
  * Bounds: TELEMETRY_QUEUES queues; one request at a time, each within total_us and body_max; a round begins only once
  * what the last one posted was taken, so the mailbox must be this thread's alone. */
@@ -116,8 +116,8 @@ struct telemetry_event {
     union {
         struct telemetry_broker broker;
         struct telemetry_queue  queue;
-        char                   *text; /* of UP and DOWN: from malloc, owned by who takes the event; may be NULL */
     };
+    char                 *text; /* of UP and DOWN: from malloc, owned by who takes the event; else, and maybe, NULL */
 };
 
 /* Start the thread (all signals blocked in it).  Events go to `events` (of struct telemetry_event).  Borrows all of it

@@ -99,8 +99,9 @@ judge(const struct telemetry_target *targets, size_t n, struct err *err)
     for (size_t i = 0; i < n; i++) {
         const size_t vhost = strlen(targets[i].vhost), name = strlen(targets[i].name);
         if (vhost == 0 || vhost > NAME_MAX_BYTES || name == 0 || name > NAME_MAX_BYTES) {
-            err_set(err, ERR_CONFIG, 0, "a queue to watch and its vhost need names of 1 to %d bytes: '%.60s' in '%.60s'",
-                    NAME_MAX_BYTES, targets[i].name, targets[i].vhost);
+            err_set(err, ERR_CONFIG, 0,
+                    "a queue to watch and its vhost need names of 1 to %d bytes: '%.60s' in '%.60s'", NAME_MAX_BYTES,
+                    targets[i].name, targets[i].vhost);
             return 0;
         }
         bytes += 2 * (vhost + name + 2) + AROUND;

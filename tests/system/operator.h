@@ -22,8 +22,8 @@ struct rabbit {
 /* Setup and teardown of a group: *state is a struct rabbit, with a TLS port. */
 int rabbit_start(void **state);
 
-/* The same, with these options of tests/broker start (a NULL-terminated list; "--tls" is followed by its folder, which is
- * tls in that of the world) and, beyond what rabbit_start sets, these lines of its configuration. */
+/* The same, with these options of tests/broker start (a NULL-terminated list; "--tls" is followed by its folder, which
+ * is tls in that of the world) and, beyond what rabbit_start sets, these lines of its configuration. */
 struct rabbit *rabbit_new(struct err *err);
 int rabbit_start_with(struct rabbit *r, const char *const *options, const char *conf);
 int rabbit_stop(void **state);
