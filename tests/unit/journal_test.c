@@ -337,8 +337,9 @@ a_disk_that_takes_no_more_costs_lines_and_nothing_else(void **state)
 
 /* The thread writes when it comes to it. */
 static void
-await_line(const char *path)
+await_line(struct world *w, const char *path)
 {
+    journal_wake(w->journal);
     for (int i = 0; i < 1000 && size_of(path) == 0; i++)
         poll(NULL, 0, 10);
     assert_true(size_of(path) > 0);
@@ -352,10 +353,10 @@ a_file_that_is_removed_or_moved_away_is_made_anew(void **state)
 
     open_journal(w, MIB);
     write_what(w, "removed", NULL);
-    await_line(w->path);
+    await_line(w, w->path);
     assert_int_equal(unlink(w->path), 0);
     write_what(w, "moved", NULL);
-    await_line(w->path);
+    await_line(w, w->path);
     assert_int_equal(rename(w->path, w->old_path), 0);
     write_what(w, "there", NULL);
     close_journal(w);
