@@ -44,6 +44,7 @@ sluiced_configure(struct sluiced *d, const struct sluiced_config *c, struct err 
         fprintf(f, "retry_min = \"10ms\"; retry_max = \"100ms\"; ");
     fprintf(f, "%s };\nmemory = { %s };\nstate = { dir = \"%s\"; mark_every = \"100ms\"; };\n", or_empty(c->broker),
             or_empty(c->memory), d->state);
+    fprintf(f, "telemetry = { %s };\n", c->telemetry != NULL ? c->telemetry : "source = \"off\";");
     fprintf(f, "stop = { within = \"5s\"; };\n%s\n", or_empty(c->rest));
     return fclose(f) == 0 ? 0 : err_set(err, ERR_IO, errno, "write %s", d->config);
 }
