@@ -176,6 +176,9 @@ serve_line(struct core *k, struct queue *q)
 {
     struct connector *c;
 
+    if (q->serving)
+        return;
+    q->serving = true;
     while ((c = next_in_turn(k, q)) != NULL) {
         const uint64_t next = c->next_post;
 
@@ -183,8 +186,9 @@ serve_line(struct core *k, struct queue *q)
         posting_pump(k, c);
         c->gate.turns = 0;
         if (c->gate.lined && c->next_post == next)
-            return; /* its bytes could not be reserved: no memory, later */
+            break; /* its bytes could not be reserved: no memory, later */
     }
+    q->serving = false;
 }
 
 /* --- a bundle --- */
@@ -221,7 +225,13 @@ gate_pass(struct core *k, struct connector *c, uint32_t slot)
         return !queues_blind(k, c);
     if (c->gate.served < q->served && !others)
         c->gate.served = q->served;
-    if (c->gate.lined || (others && c->gate.turns == 0) || gate_look(k, c) != 0 || !reserve(k, c, q, slot)) {
+    if (others && c->gate.turns == 0) {
+        /* Those in line may wait for a threshold of their own, lower than this one's: then it is its turn at once. */
+        line_up(k, q, c);
+        serve_line(k, q);
+        return false;
+    }
+    if (c->gate.lined || gate_look(k, c) != 0 || !reserve(k, c, q, slot)) {
         line_up(k, q, c);
         return false;
     }

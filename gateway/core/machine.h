@@ -179,6 +179,7 @@ struct queue {
     uint32_t line_head, line_tail; /* those that wait with a bundle */
     uint32_t closed;     /* connectors whose gate is closed */
     uint32_t weight_most; /* of its connectors */
+    bool     serving;    /* its line is being served */
 };
 
 /* How full the broker itself is. */
