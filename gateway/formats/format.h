@@ -2,7 +2,7 @@
  *
  * A format knows no broker: it says how many messages of which sizes, and then gives them one by one (parts.h).
  * "raw" needs none of this: its one message is the body as it is.
- * No I/O, no clock, no state of its own; randomness only for the keys of hashes, which nothing that comes out depends on.
+ * No I/O, no clock, no state of its own; randomness only for keys of hashes, on which nothing that comes out depends.
  * Any thread; one that may take its time, since a large bundle takes seconds. */
 #ifndef FORMAT_H
 #define FORMAT_H

@@ -15,16 +15,11 @@
  * the bound is still that of their dependencies. */
 #define DEPS_MAX ((uint64_t)INT64_MAX)
 
-enum { NAMES_MOST = 3 }; /* of an object: its id, x_opencti_id, and that of the extension */
-
 struct frame {
     uint32_t name, object;
     uint32_t member, end; /* the one that is being walked, and behind the last */
     uint32_t element;     /* the next of its elements */
     uint32_t bits;        /* where its list begins among the bits; SPLIT_NONE: not yet */
-    uint32_t
-        names[NAMES_MOST]; /* of the object: it is walked once for each at most, and once more if it was the first */
-    uint32_t undone;      /* of these, when the walk last went on into another object */
     bool     by_reference;
     bool     written;     /* the object's list is this frame's */
     uint64_t deps;
@@ -112,18 +107,9 @@ begin_list(struct walk *w, struct frame *f)
     return true;
 }
 
-static uint32_t
-undone(const struct walk *w, const struct frame *f)
-{
-    uint32_t n = 0;
-
-    for (int i = 0; i < NAMES_MOST; i++)
-        n += f->names[i] != NAMES_NONE && w->names->v[f->names[i]].done == NAMES_NONE;
-    return n;
-}
-
-/* Element i was accepted or not: the object's list is what was accepted so far.  A walk that was inside the same object
- * meanwhile has left something else, and one of its names is done. */
+/* Element i was accepted or not: the object's list is what was accepted so far.  The first time it is cleared, whatever
+ * an inner walk left in it.  Later ones find only what was accepted, and keep it: they reject nothing that this one did
+ * not, since it has been walked. */
 static void
 settle(struct walk *w, struct frame *f, uint32_t i, bool accepted)
 {
@@ -131,14 +117,10 @@ settle(struct walk *w, struct frame *f, uint32_t i, bool accepted)
 
     if (!accepted)
         words(w, f, i)[0] &= ~(UINT64_C(1) << (i % 64));
-    if (f->written && undone(w, f) == f->undone) {
-        elements[i] = ELEMENT_NAME(elements[i]) | (stays(w, f, i) ? ELEMENT_KEPT : 0);
-        return;
-    }
-    for (uint32_t k = 0; k < count_of(w, f); k++)
-        elements[k] = ELEMENT_NAME(elements[k]) | (k <= i && stays(w, f, k) ? ELEMENT_KEPT : 0);
+    for (uint32_t k = 0; !f->written && k < count_of(w, f); k++)
+        elements[k] = ELEMENT_NAME(elements[k]);
     f->written = true;
-    f->undone = undone(w, f);
+    elements[i] = ELEMENT_NAME(elements[i]) | (stays(w, f, i) ? ELEMENT_KEPT : 0);
 }
 
 /* --- One reference ------------------------------------------------------------------------------------------------ */
@@ -158,19 +140,6 @@ count(struct frame *f, uint64_t deps)
     f->deps = deps > DEPS_MAX - f->deps ? DEPS_MAX : f->deps + deps;
 }
 
-static void
-name_it(const struct bundle *b, struct frame *f)
-{
-    uint32_t n = 0;
-
-    f->names[n++] = b->objects[f->object].name;
-    for (uint32_t m = f->member; m < f->end && n < NAMES_MOST; m++)
-        if (b->members[m].kind == MEMBER_ALIAS)
-            f->names[n++] = ELEMENT_NAME(b->elements[b->members[m].first]);
-    while (n < NAMES_MOST)
-        f->names[n++] = NAMES_NONE;
-}
-
 static bool
 push(struct walk *w, uint32_t name, bool by_reference)
 {
@@ -184,7 +153,6 @@ push(struct walk *w, uint32_t name, bool by_reference)
     *f = (struct frame){.name = name, .object = object, .bits = SPLIT_NONE, .by_reference = by_reference, .deps = 1};
     f->member = b->objects[object].member;
     f->end = bundle_members_end(b, object);
-    name_it(b, f);
     w->names->v[name].on_path = by_reference;
     return true;
 }
@@ -255,10 +223,12 @@ enlist(const struct walk *w, const struct frame *f)
 static void
 note_done(const struct walk *w, const struct frame *f)
 {
+    const struct bundle *b = w->b;
+
     w->names->v[f->name].done = f->object;
-    for (int i = 1; i < NAMES_MOST; i++)
-        if (f->names[i] != NAMES_NONE)
-            w->names->v[f->names[i]].done = f->object;
+    for (uint32_t m = b->objects[f->object].member; m < f->end; m++)
+        if (b->members[m].kind == MEMBER_ALIAS)
+            w->names->v[ELEMENT_NAME(b->elements[b->members[m].first])].done = f->object;
 }
 
 /* All of its members are through: the frame goes, and what it counted belongs to the one below. */
@@ -302,7 +272,6 @@ walk_list(struct walk *w, bool *ret_through)
         if (!is_in(w, f, i))
             continue;
         const bool accepted = accepts(w, f, to);
-        f->undone = undone(w, f);
         if (accepted && !follow(w, to))
             return false;
         if (w->n_frames > depth)

@@ -449,6 +449,17 @@ keys_and_ids_are_told_by_what_they_say(void **state)
             OBJECT(A, ",'\\u0078_\\u0072ef':'malware--\\u0062','x_\\u0072efs':['malware\\u002d-b'],'nb_deps':3"), NULL);
 }
 
+#define FACE "\xf0\x9f\x98\x80"
+#define EURO "\xe2\x82\xac"
+
+static void
+characters_outside_the_first_plane_are_told_by_what_they_say(void **state)
+{
+    becomes(*state, OBJECT(A, ",'a_ref':'\\ud83d\\ude00','b_ref':'\\u20ac'") "," OBJECT(FACE, "") "," OBJECT(EURO, ""),
+            OBJECT(FACE, ",'nb_deps':1"), OBJECT(EURO, ",'nb_deps':1"),
+            OBJECT(A, ",'a_ref':'\\ud83d\\ude00','b_ref':'\\u20ac','nb_deps':3"), NULL);
+}
+
 static void
 a_reference_to_what_is_no_type_of_the_platform_goes(void **state)
 {
@@ -706,30 +717,45 @@ or_is_left_out_and_the_others_are_numbered_without_gaps(void **state)
 }
 
 static void
-sums_are_those_of_the_messages(void **state)
+check_sums(struct world *w)
 {
-    struct world *w = *state;
     uint64_t bytes = 0, largest = 0;
-    char objects[4096] = "";
 
-    for (int i = 0; i < 70; i++)
-        (void)snprintf(objects + strlen(objects), sizeof(objects) - strlen(objects), "%s{'type':'x','id':'i%d'}",
-                       i > 0 ? "," : "", i);
-    assert_int_equal(split_objects(w, objects), 0);
-    assert_int_equal(w->parts->n, 70);
     for (uint32_t i = 0; i < w->parts->n; i++) {
         const uint64_t size = w->parts->kind->size(w->parts, i);
-        assert_int_equal(strlen(message(w, i)), size);
+        char number[64];
+        (void)snprintf(number, sizeof(number), ",\"action_sequence\":%u,", i + 1);
+        assert_non_null(strstr(message(w, i), number));
+        assert_int_equal(strlen(w->message), size);
         bytes += size;
         largest = size > largest ? size : largest;
     }
     assert_int_equal(w->parts->bytes, bytes);
     assert_int_equal(w->parts->largest, largest);
+}
+
+static void
+sums_are_those_of_the_messages(void **state)
+{
+    struct world *w = *state;
+    char objects[4096] = "";
+
+    for (int i = 0; i < 110; i++)
+        (void)snprintf(objects + strlen(objects), sizeof(objects) - strlen(objects), "%s{'type':'x','id':'i%d'%s}",
+                       i > 0 ? "," : "", i, i == 0 ? ",'n':'a long text that is left out'" : "");
+    assert_int_equal(split_objects(w, objects), 0);
+    assert_int_equal(w->parts->n, 110);
+    check_sums(w);
+    w->ask.skip_large = true;
+    w->ask.max_message = w->parts->largest - 1;
+    assert_int_equal(split_objects(w, objects), 0);
+    assert_int_equal(w->parts->n, 109);
+    check_sums(w);
     for (uint32_t i = 0; i < w->parts->n; i++)
         assert_false(parts_went(w->parts, i));
-    parts_confirm(w->parts, 69);
-    parts_confirm(w->parts, 69);
-    assert_true(parts_went(w->parts, 69));
+    parts_confirm(w->parts, 108);
+    parts_confirm(w->parts, 108);
+    assert_true(parts_went(w->parts, 108));
     assert_int_equal(w->parts->went, 1);
 }
 
@@ -1097,6 +1123,7 @@ main(void)
         T(what_comes_is_not_written_anew),
         T(a_count_that_came_along_is_replaced),
         T(keys_and_ids_are_told_by_what_they_say),
+        T(characters_outside_the_first_plane_are_told_by_what_they_say),
         T(a_reference_to_what_is_no_type_of_the_platform_goes),
         T(a_reference_to_what_is_not_there_stays),
         T(in_a_cleanup_it_goes),
