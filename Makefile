@@ -43,6 +43,7 @@ LIB_cmocka   := -lcmocka
 LIB_no_memory  := -Wl,--wrap=calloc -Wl,--wrap=reallocarray
 LIB_no_heap    := -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc -Wl,--wrap=strndup
 LIB_no_eventfd := -Wl,--wrap=eventfd
+LIB_stop_seen  := -Wl,--wrap=eventfd_write
 LIB_resolver   := -Wl,--wrap=getaddrinfo
 LIB_sluice    = $(B)/libsluice.a -lzmq $(LIB_msgpack)
 
@@ -298,6 +299,8 @@ $(call unit,scan_test,common/scan.c common/clock.c)
 $(call unit,duration_test,common/duration.c common/duration_read.c common/err.c common/text.c)
 $(call unit,dial_test,gateway/broker/dial.c common/clock.c common/err.c common/text.c,resolver)
 $(call unit,err_test,common/err.c common/text.c)
+$(call unit,formed_test,gateway/formed.c gateway/bodies.c common/clock.c common/err.c common/log.c common/mailbox.c common/text.c)
+$(call unit,former_test,gateway/formats/former.c common/err.c common/mailbox.c common/text.c,no_memory no_eventfd stop_seen)
 $(call unit,journal_test,gateway/store/journal.c common/clock.c common/err.c common/log.c common/mailbox.c common/text.c $(WIRE_SRC),jansson msgpack)
 $(call unit,log_test,common/log.c common/err.c common/text.c,jansson no_memory)
 $(call unit,mailbox_test,common/mailbox.c common/err.c,no_memory no_eventfd)
@@ -390,6 +393,9 @@ $(call system,badinput_test,tests/system/bad.c tests/vectors.c $(WORLD_SRC) $(WO
 $(call system,misuse_test,tests/system/bad.c $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
 $(call system,faults_broker_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
 $(call system,faults_connector_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
+WORKER_SRC := tests/system/feed.c tests/system/stix.c tests/system/worker.c
+$(call system,format_test,$(WORKER_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
+$(call system,format_faults_test,$(WORKER_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
 SCENE_SRC := tests/opencti_doc.c tests/system/orders.c tests/system/program.c tests/system/scene.c
 $(call system,schedule_test,$(SCENE_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
 $(call system,schedule_words_test,$(SCENE_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
@@ -421,6 +427,7 @@ SYSTEM_SCRIPTS := \
     tests/system/broker_test.sh \
     tests/system/client_abi_test.sh \
     tests/system/demo_test.sh \
+    tests/system/docs_test.sh \
     tests/system/install_test.sh \
     tests/system/opencti_pycti_test.sh
 

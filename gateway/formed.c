@@ -45,9 +45,10 @@ formed(struct loop *l, const struct former_result *r)
     e.u.formed.bytes = r->parts->bytes;
     e.u.formed.largest = r->parts->largest;
     e.u.formed.left_out = r->notes.too_large > 0 ? r->notes.text : NULL;
-    if (r->notes.incompatible > 0)
-        log_event(l->log, LOG_WARN, "objects_left_out", LOG_STR("connector", r->connector), LOG_INT("seq", r->seq), LOG_INT("incompatible", r->notes.incompatible),
-                  LOG_INT("too_large", r->notes.too_large), LOG_STR("text", r->notes.text));
+    if (r->notes.incompatible > 0 || r->notes.too_large > 0)
+        log_event(l->log, LOG_WARN, "objects_left_out", LOG_STR("connector", r->connector), LOG_INT("seq", r->seq),
+                  LOG_INT("incompatible", r->notes.incompatible), LOG_INT("too_large", r->notes.too_large),
+                  LOG_STR("text", r->notes.text));
     /* The core frees a body only after this answer, so it is there. */
     bodies_formed(bodies_at(l->bodies, r->ticket), r->parts);
     effects_step(l, &e);

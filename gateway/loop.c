@@ -138,6 +138,8 @@ reason_of(enum pub_event_kind kind)
     switch (kind) {
     case PUB_RETURNED:
         return WIRE_R_UNROUTABLE;
+    case PUB_TOO_LARGE:
+        return WIRE_R_TOO_LARGE;
     case PUB_BAD_TARGET:
         return WIRE_R_TARGET;
     default:
@@ -189,6 +191,7 @@ take_pub_event(struct loop *l, const struct pub_event *p)
         break;
     case PUB_RETURNED:
     case PUB_REFUSED:
+    case PUB_TOO_LARGE:
     case PUB_BAD_TARGET:
         e.kind = CORE_REFUSED;
         e.u.result.slot = (uint32_t)p->ticket;

@@ -41,7 +41,7 @@ default_exchange(struct settings_target *t, struct err *err)
     return 0;
 }
 
-/* One of OpenCTI's names, into a key that is empty or says just that (as --print-config wrote it).  1: it says another. */
+/* One of OpenCTI's names, into a key that is empty or says just that (as --print-config wrote it).  1: not so. */
 static int
 opencti_name(char **key, const struct settings_target *t, const char *name, const char *id, struct err *err)
 {

@@ -19,7 +19,8 @@ enum { TARGETS_MAX = 40000 };
 
 struct targets *targets_new(struct err *err);
 
-/* The number of this target of the connector id (NULL: of any), a new one if it is new (copied).  -1: ERR_NOMEM, ERR_FULL. */
+/* The number of this target of the connector id (NULL: of any), a new one if it is new (copied).  -1: ERR_NOMEM,
+ * ERR_FULL. */
 int64_t targets_intern(struct targets *t, const struct settings_target *s, const char *id, struct err *err);
 
 uint32_t targets_count(const struct targets *t);

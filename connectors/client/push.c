@@ -16,9 +16,11 @@ check_format(const struct sluice_push_options *opt, struct sluice_error *err)
     const size_t len = opt->options == NULL ? 2 : strlen(opt->options);
 
     if (opt->format != NULL && strcmp(opt->format, "raw") != 0 && strcmp(opt->format, "opencti") != 0)
-        return fail(err, SLUICE_EINVAL, "push: format \"%.60s\" is not known: write \"raw\" or \"opencti\"", opt->format);
+        return fail(err, SLUICE_EINVAL, "push: format \"%.60s\" is not known: write \"raw\" or \"opencti\"",
+                    opt->format);
     if (len < 2 || len > WIRE_OPTIONS_MAX || (opt->options != NULL && !text_is_utf8(opt->options, len)))
-        return fail(err, SLUICE_EINVAL, "push: options must be a JSON object of 2 to %d bytes, in UTF-8", WIRE_OPTIONS_MAX);
+        return fail(err, SLUICE_EINVAL, "push: options must be a JSON object of 2 to %d bytes, in UTF-8",
+                    WIRE_OPTIONS_MAX);
     return 0;
 }
 

@@ -92,7 +92,8 @@ badness(enum pub_event_kind kind)
     case PUB_NACKED: return 1;
     case PUB_BAD_TARGET: return 2;
     case PUB_RETURNED: return 3;
-    case PUB_REFUSED: return 4;
+    case PUB_REFUSED:
+    case PUB_TOO_LARGE: return 4;
     default: return 0;
     }
 }

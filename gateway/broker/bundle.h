@@ -2,8 +2,9 @@
  *
  * A bundle has one result, when nothing of it is open any more: PUB_CONFIRMED where all of its messages are.  From the
  * first one that is not, no further message of it is begun, and those that are open are awaited.  Where they fare
- * differently, the result is what is worst for the bundle: PUB_REFUSED before PUB_RETURNED before PUB_BAD_TARGET before
- * PUB_NACKED, since trying again later does not help against the former; the text is of the first that had it.
+ * differently, the result is what is worst for the bundle: PUB_REFUSED or PUB_TOO_LARGE before PUB_RETURNED before
+ * PUB_BAD_TARGET before PUB_NACKED, since trying again later does not help against the former; the text is of the first
+ * that had it.
  * What was confirmed is noted in the bundle's parts, whatever its result.
  * Bound: as many as bundles_new was told.  No sockets, no clock.  Thread: the publisher's only. */
 #ifndef BUNDLE_H

@@ -78,6 +78,7 @@ enum pub_event_kind {
                     * its messages: try again later */
     PUB_RETURNED,  /* no queue is bound to that exchange for that key (basic.return) */
     PUB_REFUSED,   /* the broker closed the channel over this very message (text: its words) */
+    PUB_TOO_LARGE, /* likewise, since it is larger than the broker takes */
     PUB_BAD_TARGET /* the target is missing or would lose what is confirmed; not published (text: why) */
 };
 

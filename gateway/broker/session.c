@@ -278,6 +278,20 @@ put_aside(void *ctx, const struct window_item *item, char **returned)
         s->again[s->again_n++] = *item;
 }
 
+/* RabbitMQ says "message size 20000 is larger than configured max size 10000", with some more or less of it from
+ * version to version, and has no code of its own for it. */
+static enum pub_event_kind
+refusal(const amqp_channel_close_t *close)
+{
+    static const char size[] = "message size ", most[] = "max size ";
+    const amqp_bytes_t *text = &close->reply_text;
+    const bool large = close->reply_code == AMQP_PRECONDITION_FAILED &&
+                       memmem(text->bytes, text->len, size, strlen(size)) != NULL &&
+                       memmem(text->bytes, text->len, most, strlen(most)) != NULL;
+
+    return large ? PUB_TOO_LARGE : PUB_REFUSED;
+}
+
 static void
 refuse(void *ctx, const struct window_item *item, char **returned)
 {
@@ -290,7 +304,7 @@ refuse(void *ctx, const struct window_item *item, char **returned)
     window_id(item, id);
     log_event(s->log, LOG_ERROR, "message_refused", LOG_STR("message_id", id), LOG_INT("code", v->close->reply_code),
               LOG_TEXT("why", v->close->reply_text.bytes, v->close->reply_text.len));
-    settled(s, item, PUB_REFUSED,
+    settled(s, item, refusal(v->close),
             text_new("%d %.*s", v->close->reply_code, (int)v->close->reply_text.len,
                      (const char *)v->close->reply_text.bytes));
 

@@ -104,18 +104,17 @@ create_opencti_queue(struct look *k, struct err *err)
 {
     const char *id = k->target->def->opencti_id;
     amqp_field_value_t scope = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = amqp_cstring_bytes("not-applicable")};
-    amqp_table_entry_t config[] = {argument("id", id), argument("type", "EXTERNAL_IMPORT"),
-                                   {.key = amqp_cstring_bytes("scope"),
-                                    .value = {.kind = AMQP_FIELD_KIND_ARRAY, .value.array = {1, &scope}}}};
-    amqp_table_entry_t arguments[] = {argument("name", id),
-                                      {.key = amqp_cstring_bytes("config"),
-                                       .value = {.kind = AMQP_FIELD_KIND_TABLE, .value.table = {3, config}}},
-                                      argument("x-queue-type", "classic")};
+    const amqp_field_value_t scopes = {.kind = AMQP_FIELD_KIND_ARRAY, .value.array = {1, &scope}};
+    amqp_table_entry_t config[] = {argument("id", id), argument("type", "EXTERNAL_IMPORT"), argument("scope", "")};
+    const amqp_field_value_t table = {.kind = AMQP_FIELD_KIND_TABLE, .value.table = {3, config}};
+    amqp_table_entry_t all[] = {argument("name", id), argument("config", ""), argument("x-queue-type", "classic")};
 
+    config[2].value = scopes;
+    all[1].value = table;
     if (begin(k, err) != 0)
         return -1;
     amqp_queue_declare(k->l->conn, LINK_VERIFY, amqp_cstring_bytes(k->target->def->queue), 0, 1, 0, 0,
-                       (amqp_table_t){3, arguments});
+                       (amqp_table_t){3, all});
     return answer(k, "declaring a queue of OpenCTI's", err);
 }
 

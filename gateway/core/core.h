@@ -196,7 +196,7 @@ struct core_event {
             uint32_t    messages; /* at least 1 */
             uint64_t    bytes;    /* of all of them, as they will count in the queue */
             uint64_t    largest;  /* of one */
-            const char *left_out; /* what of it is too large to go, for people; NULL: all of it goes.  Lent for the step */
+            const char *left_out; /* what of it is too large to go, for people; NULL: nothing.  Lent for the step */
         } formed;
         struct {
             uint32_t         slot;
@@ -287,7 +287,7 @@ struct core_effect {
         } fail;
         struct {
             const char    *id;      /* lent until the core is freed; NULL: of the whole gateway */
-            const char    *what;    /* a constant: "permit" "hold" "skipped" "done" "failed" "lost" "adopted" "paused" ... */
+            const char    *what;    /* a constant: "permit" "hold" "skipped" "done" "failed" "lost" "adopted" ... */
             uint32_t       reasons; /* of a hold, or why a period is skipped */
             int64_t        due_us;  /* wall clock: since when its time has come, by its schedule; 0: none decides */
             const uint8_t *run;     /* WIRE_RUN_LEN bytes; NULL: none */

@@ -5,9 +5,9 @@
  * yet keeps its place at the head until it does, so the large are not starved by the small.
  *
  * Credit that is out but less than the next bundle needs cannot be used before more is given: it counts as
- * nothing until then.  (Else the rests of many connectors could fill the memory, and nobody could go on.)  Who said that
- * its next bundle is larger, and then sends a smaller one, would use what others were given meanwhile: such credit is
- * frozen until there is room for it, and a bundle on frozen credit is not admitted.
+ * nothing until then.  (Else the rests of many connectors could fill the memory, and nobody could go on.)  Who said
+ * that its next bundle is larger, and then sends a smaller one, would use what others were given meanwhile: such credit
+ * is frozen until there is room for it, and a bundle on frozen credit is not admitted.
  *
  * Credit is never taken back, so what may never be used is bounded: one who pushed and has nothing more to say
  * keeps a little (STANDING), or each bundle of a slow, steady connector would cost a round trip before it; and for

@@ -1,6 +1,7 @@
 /* former.h - the thread that makes messages of bundles, so that a large one does not hold up the loop.
  *
- * One job after the other, in order: a large bundle makes those behind it wait, about 10 ms for each MB.
+ * One job after the other, in order: a large bundle makes those behind it wait, less than 10 ms for each MB
+ * (bench/format, which also writes the messages).
  * Bound: a job is a bundle that the core admitted.  The thread owns nothing but the job that it is at. */
 #ifndef FORMER_H
 #define FORMER_H

@@ -2,7 +2,7 @@
  *
  * The body is copied into one piece, since its objects do not care for the ends of chunks; everything else is small
  * beside it: indexes into the text while it is split, and then what is needed to write the messages, each when it is
- * asked for.  docs/opencti-format.md has the rules. */
+ * asked for.  docs/formats.md has the rules. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

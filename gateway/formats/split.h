@@ -2,7 +2,7 @@
  * splitter.
  *
  * The result is that of pycti 6.8.10 (pycti/utils/opencti_stix2_splitter.py), its corners included:
- * docs/opencti-format.md says them one by one.  No recursion: what it is inside of is a list on the heap.
+ * docs/formats.md says them one by one.  No recursion: what it is inside of is a list on the heap.
  * Thread: who has the bundle. */
 #ifndef SPLIT_H
 #define SPLIT_H

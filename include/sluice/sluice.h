@@ -98,7 +98,7 @@ int sluice_wait(struct sluice *s, int timeout_ms, struct sluice_error *err);
 struct sluice_push_options {
     const char *content_type; /* at most 128 bytes of printable ASCII; NULL: "application/octet-stream" */
     uint64_t    tag;          /* the caller's own; comes back in the verdict */
-    const char *format;       /* how the bundle becomes messages: "raw", "opencti"; NULL: as the gateway is configured */
+    const char *format;       /* how the bundle becomes messages: "raw", "opencti"; NULL: the gateway's */
     const char *options;      /* what that format is to know of it: a JSON object of at most 8192 bytes, see
                                  docs/formats.md; NULL: nothing */
 };

@@ -115,13 +115,18 @@ shared=${SLUICE_SHARED:-../shared}
 feed=$shared/data/known_exploited_vulnerabilities.json count=1404
 [ -r "$feed" ] || feed=connectors/cisa-kev/sample.json count=$(grep -c '"cveID"' connectors/cisa-kev/sample.json)
 
-echo 1..13
+echo 1..14
 start ONCE=1 "FEED=$feed"
 ends_with 0 && nothing_is_left
 result $? 'a demo that runs once leaves nothing'
 [ "$(grep -cE "^(pushed by|confirmed to|in the queue).* $count bundles" "$work/out")" -eq 3 ] &&
-    [ "$(awk '/^(pushed by|confirmed to|in the queue)/ { print $(NF - 1) }' "$work/out" | sort -u | wc -l)" -eq 1 ]
+    [ "$(awk '/^(pushed by|confirmed to|in the queue).* bytes$/ { print $(NF - 1) }' "$work/out" | sort -u | wc -l)" -eq 1 ]
 result $? 'as many bundles and bytes are in the queue as were pushed and confirmed'
+# Each bundle of a hundred has an identity more.
+objects=$((count + (count + 99) / 100))
+grep -qE "^in the queue \"push_kev-opencti\" +$objects\$" "$work/out" && grep -q '"bundle_type": "QUEUE_BUNDLE"' "$work/out" &&
+    grep -qE '"name": "CVE-[0-9]+-[0-9]+"' "$work/out" && grep -q '"nb_deps": 2' "$work/out"
+result $? "as many messages for OpenCTI are there as objects were pushed, and one is shown to its STIX"
 
 start ONCE= "FEED=$feed"
 says 'until Ctrl-C' && [ -n "$(marked)" ] && kill -s INT -- "-$pid" && ends_with 130 && nothing_is_left

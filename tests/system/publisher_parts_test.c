@@ -545,7 +545,7 @@ a_message_too_large_for_the_broker_is_named_and_its_bundle_alone_refused(void **
     post_parts(d, &target, good, 101);
     post(d, &others, body, 50, 50);
     desk_results(d, 102);
-    assert_int_equal(d->result[100], PUB_REFUSED);
+    assert_int_equal(d->result[100], PUB_TOO_LARGE);
     assert_int_equal(d->count[PUB_CONFIRMED], 101);
     assert_non_null(strstr(d->text, "message 3 of 42: 406 PRECONDITION_FAILED"));
     assert_int_equal(d->count[PUB_DOWN], 0);

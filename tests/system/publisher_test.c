@@ -183,7 +183,7 @@ a_message_that_is_too_large_for_the_broker_is_refused_alone(void **state)
     post(d, &target, large, 50, 1);
     post(d, &target, small, 51, 50);
     desk_results(d, 101);
-    assert_int_equal(d->result[50], PUB_REFUSED);
+    assert_int_equal(d->result[50], PUB_TOO_LARGE);
     assert_int_equal(d->count[PUB_CONFIRMED], 100);
     assert_non_null(strstr(d->text, "406 PRECONDITION_FAILED"));
     assert_int_equal(d->count[PUB_DOWN], 0);

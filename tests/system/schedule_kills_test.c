@@ -403,17 +403,24 @@ ask_status(struct kills *k)
     return j;
 }
 
+static size_t
+planned(const char *id)
+{
+    for (size_t i = 0; i < IDS; i++)
+        if (strcmp(PLANS[i].id, id) == 0)
+            return i;
+    fail_msg("nobody planned %s", id);
+    return 0;
+}
+
 static void
 is_as_planned(struct kills *k, const json_t *c)
 {
     const char *id = json_string_value(json_object_get(c, "connector"));
     const char *kind = json_string_value(json_object_get(c, "kind"));
-    size_t i = 0;
     assert_non_null(id);
     assert_non_null(kind);
-    while (i < IDS && strcmp(PLANS[i].id, id) != 0)
-        i++;
-    assert_int_not_equal(i, IDS);
+    const size_t i = planned(id);
     const bool period = PLANS[i].period_ms > 0;
     assert_string_equal(kind, period ? "period" : PLANS[i].kind);
     assert_false(json_is_true(json_object_get(c, "paused")));

@@ -153,8 +153,10 @@ a_format_or_options_that_cannot_be_are_refused_at_the_push(void **state)
 {
     struct world *w = *state;
     char *large = calloc(1, 8194);
-    const struct sluice_push_options bad[] = {{.format = "stix"}, {.format = ""}, {.options = ""}, {.options = "{"},
-                                              {.options = "{\xff}"}, {.options = large}};
+    const struct sluice_push_options bad[] = {
+        {.format = "stix"}, {.format = ""}, {.options = ""}, {.options = "{"}, {.options = "{\xff}"},
+        {.options = large},
+    };
 
     assert_non_null(large);
     memset(large, ' ', 8193);

@@ -1,4 +1,4 @@
-/* core_forming_test.c - bundles that become messages first: their place, their verdicts, what is not freed meanwhile. */
+/* core_forming_test.c - bundles that become messages first: their place, verdicts, what is not freed meanwhile. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -104,7 +104,8 @@ a_bundle_may_name_a_format_that_is_not_its_targets(void **state)
 static void
 a_reload_may_change_the_format_of_what_comes_later(void **state)
 {
-    const struct core_connector list[] = {{.id = "stix", .target = 4}, {.id = "feed", .target = 1, .format = WIRE_FMT_OPENCTI}};
+    const struct core_connector list[] = {{.id = "stix", .target = 4},
+                                          {.id = "feed", .target = 1, .format = WIRE_FMT_OPENCTI}};
     struct world *w = *state;
     struct peer stix = peer_welcomed(w, "stix"), feed = peer_welcomed(w, "feed");
 

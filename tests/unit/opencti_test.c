@@ -62,13 +62,13 @@ __wrap_realloc(void *at, size_t size)
 #define OBJECT(id, rest) "{'type':'malware','id':'" id "'" rest "}"
 
 struct world {
-    struct format_ask   ask;
-    struct parts       *parts;
+    struct format_ask ask;
+    struct parts *parts;
     struct format_notes notes;
-    enum format_fault   fault;
-    struct err          err;
-    char               *message; /* the last that was asked for, NUL behind it */
-    char               *content; /* of it, decoded */
+    enum format_fault fault;
+    struct err err;
+    char *message; /* the last that was asked for, NUL behind it */
+    char *content; /* of it, decoded */
 };
 
 static int
@@ -239,7 +239,10 @@ is_object(struct world *w, uint32_t i, const char *object)
     free(text);
 }
 
-/* These objects become these, in this order; NULL at the end. */
+/* A bare NULL need not be a pointer behind an ellipsis. */
+#define END ((const char *)NULL)
+
+/* These objects become these, in this order; END at the end. */
 static void
 becomes(struct world *w, const char *objects, ...)
 {
@@ -304,8 +307,8 @@ has_envelope(struct world *w, const char *options, const char *before, const cha
     free(tail);
 }
 
-#define BEFORE(applicant, types)                                                                                       \
-    "{'bundle_type':'QUEUE_BUNDLE','applicant_id':" applicant ",'action_sequence':1,'entities_types':" types           \
+#define BEFORE(applicant, types)                                                                             \
+    "{'bundle_type':'QUEUE_BUNDLE','applicant_id':" applicant ",'action_sequence':1,'entities_types':" types \
     ",'content':'ey"
 
 static void
@@ -409,20 +412,20 @@ dependencies_go_first_and_are_counted(void **state)
             "{'type':'malware','id':'malware--a','created_by_ref':'identity--i','nb_deps':2}",
             "{'type':'relationship','id':'relationship--l','source_ref':'malware--a','target_ref':'vulnerability--v','"
             "nb_deps':4}",
-            "{'type':'report','id':'report--r','object_refs':['relationship--l'],'nb_deps':5}", NULL);
+            "{'type':'report','id':'report--r','object_refs':['relationship--l'],'nb_deps':5}", END);
 }
 
 static void
 objects_of_as_many_dependencies_keep_their_order(void **state)
 {
     becomes(*state, OBJECT(C, "") "," OBJECT(A, "") "," OBJECT(B, ""), OBJECT(C, ",'nb_deps':1"),
-            OBJECT(A, ",'nb_deps':1"), OBJECT(B, ",'nb_deps':1"), NULL);
+            OBJECT(A, ",'nb_deps':1"), OBJECT(B, ",'nb_deps':1"), END);
 }
 
 static void
 of_objects_with_one_id_the_last_goes(void **state)
 {
-    becomes(*state, OBJECT(A, ",'n':1") "," OBJECT(A, ",'n':2"), OBJECT(A, ",'n':2,'nb_deps':1"), NULL);
+    becomes(*state, OBJECT(A, ",'n':1") "," OBJECT(A, ",'n':2"), OBJECT(A, ",'n':2,'nb_deps':1"), END);
 }
 
 static void
@@ -431,13 +434,13 @@ what_comes_is_not_written_anew(void **state)
     becomes(
         *state, "{ 'type' : 'malware',\n 'id':'malware--a', 'n' : 12345678901234567890.10e+5, 't':'\\u00e9\\/' }",
         "{ 'type' : 'malware',\n 'id':'malware--a', 'n' : 12345678901234567890.10e+5, 't':'\\u00e9\\/' ,'nb_deps':1}",
-        NULL);
+        END);
 }
 
 static void
 a_count_that_came_along_is_replaced(void **state)
 {
-    becomes(*state, OBJECT(A, ",'nb_deps':{'x':[1]},'n':1"), OBJECT(A, ",'nb_deps':1,'n':1"), NULL);
+    becomes(*state, OBJECT(A, ",'nb_deps':{'x':[1]},'n':1"), OBJECT(A, ",'nb_deps':1,'n':1"), END);
 }
 
 static void
@@ -446,7 +449,7 @@ keys_and_ids_are_told_by_what_they_say(void **state)
     becomes(*state,
             OBJECT(A, ",'\\u0078_\\u0072ef':'malware--\\u0062','x_\\u0072efs':['malware\\u002d-b']") "," OBJECT(B, ""),
             OBJECT(B, ",'nb_deps':1"),
-            OBJECT(A, ",'\\u0078_\\u0072ef':'malware--\\u0062','x_\\u0072efs':['malware\\u002d-b'],'nb_deps':3"), NULL);
+            OBJECT(A, ",'\\u0078_\\u0072ef':'malware--\\u0062','x_\\u0072efs':['malware\\u002d-b'],'nb_deps':3"), END);
 }
 
 #define FACE "\xf0\x9f\x98\x80"
@@ -457,21 +460,21 @@ characters_outside_the_first_plane_are_told_by_what_they_say(void **state)
 {
     becomes(*state, OBJECT(A, ",'a_ref':'\\ud83d\\ude00','b_ref':'\\u20ac'") "," OBJECT(FACE, "") "," OBJECT(EURO, ""),
             OBJECT(FACE, ",'nb_deps':1"), OBJECT(EURO, ",'nb_deps':1"),
-            OBJECT(A, ",'a_ref':'\\ud83d\\ude00','b_ref':'\\u20ac','nb_deps':3"), NULL);
+            OBJECT(A, ",'a_ref':'\\ud83d\\ude00','b_ref':'\\u20ac','nb_deps':3"), END);
 }
 
 static void
 a_reference_to_what_is_no_type_of_the_platform_goes(void **state)
 {
     becomes(*state, OBJECT(A, ",'a_ref':'x-other--1','b_refs':['x-other--1' , 'malware--z','x-other--2']"),
-            OBJECT(A, ",'a_ref':null,'b_refs':['malware--z'],'nb_deps':1"), NULL);
+            OBJECT(A, ",'a_ref':null,'b_refs':['malware--z'],'nb_deps':1"), END);
 }
 
 static void
 a_reference_to_what_is_not_there_stays(void **state)
 {
     becomes(*state, OBJECT(A, ",'a_ref':'malware--z','b_refs':['malware--y','internal']"),
-            OBJECT(A, ",'a_ref':'malware--z','b_refs':['malware--y','internal'],'nb_deps':1"), NULL);
+            OBJECT(A, ",'a_ref':'malware--z','b_refs':['malware--y','internal'],'nb_deps':1"), END);
 }
 
 static void
@@ -481,28 +484,28 @@ in_a_cleanup_it_goes(void **state)
 
     w->ask.options = "{\"cleanup_inconsistent_bundle\":true}";
     becomes(w, OBJECT(A, ",'a_ref':'malware--z','b_refs':['malware--y','malware--b']") "," OBJECT(B, ""),
-            OBJECT(B, ",'nb_deps':1"), OBJECT(A, ",'a_ref':null,'b_refs':['malware--b'],'nb_deps':2"), NULL);
+            OBJECT(B, ",'nb_deps':1"), OBJECT(A, ",'a_ref':null,'b_refs':['malware--b'],'nb_deps':2"), END);
 }
 
 static void
 a_reference_twice_in_a_list_is_counted_twice_and_kept_once(void **state)
 {
     becomes(*state, OBJECT(A, ",'b_refs':['malware--b','malware--b','z','z']") "," OBJECT(B, ""),
-            OBJECT(B, ",'nb_deps':1"), OBJECT(A, ",'b_refs':['malware--b','z'],'nb_deps':3"), NULL);
+            OBJECT(B, ",'nb_deps':1"), OBJECT(A, ",'b_refs':['malware--b','z'],'nb_deps':3"), END);
 }
 
 static void
 a_reference_to_itself_goes(void **state)
 {
     becomes(*state, OBJECT(A, ",'a_ref':'malware--a','b_refs':['malware--a']"),
-            OBJECT(A, ",'a_ref':null,'b_refs':[],'nb_deps':1"), NULL);
+            OBJECT(A, ",'a_ref':null,'b_refs':[],'nb_deps':1"), END);
 }
 
 static void
 of_two_that_refer_to_each_other_the_second_does_not(void **state)
 {
     becomes(*state, OBJECT(A, ",'a_ref':'malware--b'") "," OBJECT(B, ",'b_ref':'malware--a'"),
-            OBJECT(B, ",'b_ref':null,'nb_deps':1"), OBJECT(A, ",'a_ref':'malware--b','nb_deps':2"), NULL);
+            OBJECT(B, ",'b_ref':null,'nb_deps':1"), OBJECT(A, ",'a_ref':'malware--b','nb_deps':2"), END);
 }
 
 /* The first of a walk is not taken to be on the path: it is walked again from the third, and counts 1 there. */
@@ -513,7 +516,7 @@ a_ring_of_three_is_cut_where_pycti_cuts_it(void **state)
             OBJECT(A, ",'n_refs':['malware--b']") "," OBJECT(B, ",'n_refs':['malware--c']") "," OBJECT(
                 C, ",'n_refs':['malware--a']"),
             OBJECT(C, ",'n_refs':['malware--a'],'nb_deps':2"), OBJECT(B, ",'n_refs':['malware--c'],'nb_deps':3"),
-            OBJECT(A, ",'n_refs':['malware--b'],'nb_deps':4"), NULL);
+            OBJECT(A, ",'n_refs':['malware--b'],'nb_deps':4"), END);
 }
 
 static void
@@ -523,11 +526,11 @@ what_the_inner_walk_of_a_ring_drops_stays_dropped_of_a_single_reference(void **s
             OBJECT(A, ",'n_ref':'malware--b'") "," OBJECT(B, ",'n_ref':'malware--c'") "," OBJECT(
                 C, ",'n_ref':'malware--a'"),
             OBJECT(C, ",'n_ref':'malware--a','nb_deps':2"), OBJECT(B, ",'n_ref':'malware--c','nb_deps':3"),
-            OBJECT(A, ",'n_ref':null,'nb_deps':4"), NULL);
+            OBJECT(A, ",'n_ref':null,'nb_deps':4"), END);
 }
 
-#define TWO                                                                                                            \
-    "{'type':'malware','id':'malware--c','extensions':"                                                                \
+#define TWO                                             \
+    "{'type':'malware','id':'malware--c','extensions':" \
     "{'extension-definition--ea279b3e-5c71-4632-ac08-831c66a786ba':{'id':'two'}}"
 
 /* And then, as pycti has it, again by its own. */
@@ -539,9 +542,9 @@ an_object_is_found_by_its_other_ids(void **state)
         C, ",'extensions':{'extension-definition--ea279b3e-5c71-4632-ac08-831c66a786ba':{'id':'two'}},'nb_deps':1");
 
     becomes(*state, OBJECT(A, ",'a_ref':'one','b_ref':'two'") "," OBJECT(B, ",'x_opencti_id':'one'") "," TWO "}",
-            b, c, b, c, OBJECT(A, ",'a_ref':'one','b_ref':'two','nb_deps':3"), NULL);
+            b, c, b, c, OBJECT(A, ",'a_ref':'one','b_ref':'two','nb_deps':3"), END);
     becomes(*state, OBJECT(B, ",'x_opencti_id':'one'") "," OBJECT(A, ",'a_ref':'one'"), b,
-            OBJECT(A, ",'a_ref':'one','nb_deps':2"), NULL);
+            OBJECT(A, ",'a_ref':'one','nb_deps':2"), END);
 }
 
 static void
@@ -549,7 +552,7 @@ one_that_refers_to_itself_by_another_id_goes_twice(void **state)
 {
     becomes(*state, OBJECT(A, ",'x_opencti_id':'one','n_refs':['one']"),
             OBJECT(A, ",'x_opencti_id':'one','n_refs':['one'],'nb_deps':2"),
-            OBJECT(A, ",'x_opencti_id':'one','n_refs':['one'],'nb_deps':2"), NULL);
+            OBJECT(A, ",'x_opencti_id':'one','n_refs':['one'],'nb_deps':2"), END);
 }
 
 static void
@@ -564,7 +567,7 @@ each_external_reference_stays_once_and_nameless_ones_go(void **state)
             A,
             ",'external_references':[{'url':'u','source_name':'a'},{'source_name':'s','external_id':'1'},{'url':'v'}],"
             "'nb_deps':1"),
-        NULL);
+        END);
 }
 
 static void
@@ -576,7 +579,7 @@ each_kill_chain_phase_stays_once(void **state)
                   "name':'p'},"
                   "{'phase_name':null},{'phase_name':1},{'phase_name':1.0}]"),
         OBJECT(A, ",'kill_chain_phases':[{'phase_name':'p','kill_chain_name':'k'},{},{'phase_name':1}],'nb_deps':1"),
-        NULL);
+        END);
 }
 
 /* A list of references with so many different urls, each twice; the second time in turned order. */
@@ -629,12 +632,11 @@ what_the_platform_has_no_place_for_is_left_out_and_noted(void **state)
                 "{'type':'sighting','id':'sighting--1','sighting_of_ref':'malware--a','where_sighted_refs':['x-other--"
                 "1']},"
                 "{'type':'sighting','id':'sighting--2','where_sighted_refs':['malware--a']}",
-        OBJECT(A, ",'nb_deps':1"), NULL);
+        OBJECT(A, ",'nb_deps':1"), END);
     assert_int_equal(w->notes.incompatible, 5);
     assert_string_equal(w->notes.text, "no place in OpenCTI for: x-other--1 and 4 more");
     becomes(w, "{'type':'sighting','id':'sighting--1','sighting_of_ref':'z','where_sighted_refs':['y']}",
-            "{'type':'sighting','id':'sighting--1','sighting_of_ref':'z','where_sighted_refs':['y'],'nb_deps':1}",
-            NULL);
+            "{'type':'sighting','id':'sighting--1','sighting_of_ref':'z','where_sighted_refs':['y'],'nb_deps':1}", END);
     assert_int_equal(w->notes.incompatible, 0);
     assert_string_equal(w->notes.text, "");
 }
@@ -647,9 +649,9 @@ empty_values_of_lists_are_no_fault(void **state)
         OBJECT(
             A,
             ",'a_refs':null,'b_refs':[],'c_refs':'','d_refs':{},'external_references':null,'e_ref':null,'nb_deps':1"),
-        NULL);
+        END);
     becomes(*state, OBJECT(A, ",'external_references':'','kill_chain_phases':{}"),
-            OBJECT(A, ",'external_references':[],'kill_chain_phases':[],'nb_deps':1"), NULL);
+            OBJECT(A, ",'external_references':[],'kill_chain_phases':[],'nb_deps':1"), END);
 }
 
 static void
@@ -679,7 +681,7 @@ a_message_above_what_the_broker_takes_refuses_the_bundle_by_name(void **state)
     struct world *w = *state;
 
     becomes(w, OBJECT(A, "") "," OBJECT(B, ",'n':'longer'"), OBJECT(A, ",'nb_deps':1"),
-            OBJECT(B, ",'n':'longer','nb_deps':1"), NULL);
+            OBJECT(B, ",'n':'longer','nb_deps':1"), END);
     w->ask.max_message = w->parts->largest;
     assert_int_equal(split_objects(w, OBJECT(A, "") "," OBJECT(B, ",'n':'longer'")), 0);
     w->ask.max_message--;
