@@ -390,6 +390,8 @@ $(call system,badinput_test,tests/system/bad.c tests/vectors.c $(WORLD_SRC) $(WO
 $(call system,misuse_test,tests/system/bad.c $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
 $(call system,faults_broker_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
 $(call system,faults_connector_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
+FLOOD_SRC := tests/system/flood.c tests/system/orders.c tests/system/taker.c tests/system/truth.c
+$(call system,overrun_test,$(FLOOD_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
 SCENE_SRC := tests/opencti_doc.c tests/system/orders.c tests/system/program.c tests/system/scene.c
 $(call system,schedule_test,$(SCENE_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
 $(call system,schedule_words_test,$(SCENE_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
