@@ -38,7 +38,7 @@ struct setting {
     const char *only; /* NULL: all cases */
     int stats_ms;
     bool quick;
-    char telemetry[120];
+    char telemetry[160];
 };
 
 static bool
@@ -237,8 +237,8 @@ static void
 utilisation(const struct setting *s, double times, bool bounded)
 {
     const double rate = 2.0 * MB;
-    /* The count interval where unacked is bounded; else stats_lag (twice the interval) plus the poll (half of it). */
-    const double blind_s = bounded ? 0.2 : 2.5 * s->stats_ms / 1000.0;
+    /* The count interval where unacked is bounded; else stats_lag plus the poll. */
+    const double blind_s = bounded ? 0.2 : (flood_lag_ms(s->stats_ms) + s->stats_ms / 2) / 1000.0;
     const double held = bounded ? 20.0 * BUNDLE : 0; /* what the prefetch holds is in the queue, too */
     struct flood_plan p = {.connectors = EIGHT, .one_queue = true, .bundle = BUNDLE, .telemetry = s->telemetry};
     struct taker_result r;
@@ -374,8 +374,8 @@ with_statistics_of(struct setting *s, int stats_ms)
     char name[40];
 
     s->stats_ms = stats_ms;
-    (void)snprintf(s->telemetry, sizeof(s->telemetry), "poll = \"%dms\"; stats_lag = \"%dms\"; stale_after = \"%dms\";",
-                   stats_ms / 2, 2 * stats_ms, 4 * stats_ms);
+    (void)snprintf(s->telemetry, sizeof(s->telemetry), "poll = \"%dms\"; timeout = \"2s\"; stats_lag = \"%dms\"; stale_after = \"%dms\";",
+                   stats_ms / 2, flood_lag_ms(stats_ms), 4 * stats_ms);
     s->world = flood_world(stats_ms);
     if (s->world == NULL)
         exit(1);

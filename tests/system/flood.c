@@ -15,14 +15,26 @@
 enum { QUEUE_BYTES = 4 << 20,
        CONF_CAP = 8192 };
 
+/* What collects figures from queues does so each smallest step of these policies. */
+static const char EACH_SECOND[] = "management.sample_retention_policies.global.minute = 1\n"
+                                  "management.sample_retention_policies.basic.minute = 1\n"
+                                  "management.sample_retention_policies.detailed.10 = 1\n";
+
+int
+flood_lag_ms(int stats_ms)
+{
+    return stats_ms + (stats_ms < 5000 ? 1000 : 5000);
+}
+
 struct world *
 flood_world(int stats_ms)
 {
-    char conf[80];
+    char conf[400];
     struct err err = {.text = ""};
     struct world *w = world_open(&err);
 
-    (void)snprintf(conf, sizeof(conf), "collect_statistics_interval = %d\n", stats_ms);
+    (void)snprintf(conf, sizeof(conf), "collect_statistics_interval = %d\n%s", stats_ms,
+                   stats_ms < 5000 ? EACH_SECOND : "");
     if (w != NULL && world_broker_start_with(w, (const char *[]){"--management", NULL}, conf, &err) == 0)
         return w;
     fprintf(stderr, "%s\n", err.text);

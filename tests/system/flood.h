@@ -45,9 +45,10 @@ struct flood {
     uint64_t limit[FLOOD_MOST]; /* of each queue: its highest threshold, bytes */
 };
 
-/* A broker for all floods, with this collect_statistics_interval.  (Changed while it runs, it would hold for new queues and
- * not for what collects their figures.) */
+/* A broker for all floods, with this collect_statistics_interval.  Below 5 s the management plugin collects each second, and
+ * not each 5 s as it does unless told otherwise: so a figure is flood_lag_ms old at most. */
 struct world *flood_world(int stats_ms);
+int flood_lag_ms(int stats_ms);
 
 /* Declare queues, start the gateway and the watch over the queues.  Nobody pushes yet. */
 struct flood *flood_new(struct world *w, const struct flood_plan *plan);

@@ -32,8 +32,8 @@ enum { POLL_MS = 300,
        WAIT_MS = 30000,
        IDLE_MS = 500 };
 
-/* Statistics each 0.5 s. */
-#define TELEMETRY "poll = \"300ms\"; stats_lag = \"1s\"; stale_after = \"1s\"; timeout = \"500ms\";"
+/* Figures are collected each second from what queues say each 0.5 s. */
+#define TELEMETRY "poll = \"300ms\"; stats_lag = \"1500ms\"; stale_after = \"1s\"; timeout = \"500ms\";"
 
 struct here {
     struct world *world;
