@@ -396,6 +396,9 @@ $(call system,faults_connector_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
 WORKER_SRC := tests/system/feed.c tests/system/stix.c tests/system/worker.c
 $(call system,format_test,$(WORKER_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
 $(call system,format_faults_test,$(WORKER_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
+FLOOD_SRC := tests/system/flood.c tests/system/orders.c tests/system/taker.c tests/system/truth.c
+$(call system,overrun_test,$(FLOOD_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
+$(call system,telemetry_faults_test,tests/unit/tiny_http.c $(FLOOD_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
 SCENE_SRC := tests/opencti_doc.c tests/system/orders.c tests/system/program.c tests/system/scene.c
 $(call system,schedule_test,$(SCENE_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
 $(call system,schedule_words_test,$(SCENE_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
@@ -447,6 +450,8 @@ $(call bench,client,common/clock.c common/err.c common/text.c $(WIRE_SRC),sluice
 $(call bench,format,bench/report.c $(OPENCTI_SRC) common/err.c common/text.c,jansson math)
 $(call bench,forward,bench/report.c bench/leg.c bench/bare.c bench/drain.c bench/rabbit.c tests/system/sluiced.c \
     tests/system/world.c common/clock.c common/err.c,sluice rabbitmq zmq math)
+$(call bench,overshoot,bench/rabbit.c bench/report.c $(FLOOD_SRC) tests/system/load.c tests/system/ledger.c \
+    tests/system/sluiced.c tests/system/world.c common/clock.c common/err.c common/text.c,cmocka sluice rabbitmq jansson math)
 $(call bench,permit,bench/asker.c bench/crowd.c bench/echo.c bench/report.c tests/system/sluiced.c tests/system/world.c \
     common/clock.c common/err.c common/text.c $(WIRE_SRC),msgpack zmq math)
 $(call bench,turn,bench/report.c tests/system/world.c common/clock.c common/err.c common/text.c $(CORE_SRC) $(WIRE_SRC),msgpack math)

@@ -172,8 +172,8 @@ measures_news(struct loop *l, const struct core_effect *e)
         const char *event, *text;
     } all[] = {
         {GAUGE_N_LAG, "stats_lag_violated",
-         "a figure of the broker was older than telemetry.stats_lag: raise it to twice the broker's "
-         "collect_statistics_interval, at least"},
+         "a figure of the broker was older than telemetry.stats_lag: raise it to the broker's "
+         "collect_statistics_interval plus 5 s, at least"},
         {GAUGE_N_FOREIGN, "drift", "more is in the queue than was published from here: does somebody else publish to it?"},
         {GAUGE_N_FELL, "drift", "much less is in the queue than its consumers took: was it purged?"},
         {GAUGE_N_DEAD, "drift", "the broker's figure does not change although messages are published: its statistics stand still"},

@@ -112,7 +112,7 @@ static const struct settings_key keys[] = {
     DURATION("telemetry.poll", telemetry.poll_us, "5s", 100 * MS, M, "how often it is asked"),
     DURATION("telemetry.timeout", telemetry.timeout_us, "5s", 100 * MS, M, "longest that one question may take"),
     DURATION("telemetry.stats_lag", telemetry.stats_lag_us, "10s", 100 * MS, 10 * M,
-             "how old the broker's figures may be: at least twice its statistics interval"),
+             "how old the broker's figures may be: at least its statistics interval plus 5 s"),
     DURATION("telemetry.stale_after", telemetry.stale_us, "20s", 200 * MS, 60 * M,
              "figures that were asked for longer ago are no figures"),
     WORD("telemetry.on_stale", telemetry.on_stale, "hold", on_stale,

@@ -52,23 +52,41 @@ beyond(uint64_t seen, uint64_t possible)
     return seen != GAUGE_UNKNOWN && possible != GAUGE_UNKNOWN && seen > possible ? seen - possible : 0;
 }
 
+/* So much more is there than the sample, and what was settled after it, can explain. */
+static struct ledger_sum
+unexplained(const struct gauge *g, struct ledger_sum since, uint64_t bytes, uint64_t messages)
+{
+    const uint64_t had = gauge_sample_messages(g);
+    const uint64_t most = had == GAUGE_UNKNOWN ? had : had + since.messages + g->flying_messages;
+
+    return (struct ledger_sum){beyond(bytes, g->sample.bytes + since.bytes + g->flying), beyond(messages, most)};
+}
+
+/* Would a sample that was made earlier than lag allows explain it?  *ret_us: when it was made at the latest. */
+static bool
+came_late(const struct gauge *g, int64_t asked_us, struct ledger_sum over, int64_t *ret_us)
+{
+    return (over.bytes > 0 || over.messages > 0) && g->lag_us < most_lag_us(g) &&
+           ledger_explains(&g->ledger, asked_us - g->lag_us - 1, asked_us - most_lag_us(g), over, ret_us);
+}
+
 unsigned
 doubt_against(struct gauge *g, uint64_t bytes, uint64_t messages)
 {
-    const uint64_t had = gauge_sample_messages(g);
-    struct ledger_sum over;
+    struct ledger_sum over, since;
     int64_t from_us;
 
     if (!g->sample.has || g->anchor_us < g->floor_us)
         return 0;
-    over.bytes = beyond(bytes, g->sample.bytes + g->sample.since.bytes + g->flying);
-    over.messages = beyond(messages, had == GAUGE_UNKNOWN ? had : had + g->sample.since.messages + g->flying_messages);
-    if (over.bytes == 0 && over.messages == 0)
-        return 0;
-    if (g->lag_us < most_lag_us(g) &&
-        ledger_explains(&g->ledger, g->sample.cut_us, g->anchor_us - most_lag_us(g), over, &from_us))
+    over = unexplained(g, g->sample.since, bytes, messages);
+    if (came_late(g, g->anchor_us, over, &from_us))
         return raise_lag(g, g->anchor_us - from_us, over.bytes);
-    return foreign(g, over.bytes);
+    if (over.bytes > 0 || over.messages > 0)
+        return foreign(g, over.bytes);
+    /* One that repeated itself was not taken for new, so the bound held; but its last repetition should have shown it. */
+    since = ledger_since(&g->ledger, g->asked_us - g->lag_us - 1);
+    over = unexplained(g, since, bytes, messages);
+    return came_late(g, g->asked_us, over, &from_us) ? raise_lag(g, g->asked_us - from_us, over.bytes) : 0;
 }
 
 unsigned
@@ -90,13 +108,24 @@ doubt_repeated(struct gauge *g, int64_t asked_us)
     return drifted(g, GAUGE_N_DEAD, -(int64_t)ledger_since(&g->ledger, g->first_us).bytes);
 }
 
+/* What consumers hold, at most, beyond what a count shows.  Of a queue that had something it is as much as they may
+ * hold, or statistics that stand still would be believed for ever; an empty queue that stays empty is believed. */
+static uint64_t
+hidden(const struct gauge *g, uint64_t consumers)
+{
+    if (g->sample.bytes == 0)
+        return 0;
+    return gauge_counts(g, consumers) ? g->holes : GAUGE_UNKNOWN;
+}
+
 void
 doubt_cleared(struct gauge *g, const struct gauge_count *c)
 {
-    const uint64_t had = gauge_sample_messages(g);
+    const uint64_t had = gauge_sample_messages(g), held = hidden(g, c->consumers);
 
     if (!g->sample.has || g->anchor_us == g->asked_us || c->asked_us < g->asked_us || had == GAUGE_UNKNOWN ||
-        c->ready > had + ledger_since(&g->ledger, g->asked_us - g->lag_us - 1).messages + g->flying_messages)
+        held == GAUGE_UNKNOWN ||
+        c->ready + held > had + ledger_since(&g->ledger, g->asked_us - g->lag_us - 1).messages + g->flying_messages)
         return;
     g->anchor_us = g->asked_us;
     g->drift &= ~(unsigned)GAUGE_N_DEAD;

@@ -12,9 +12,12 @@
 #include "core/ledger.h"
 #include "err.h"
 
-#define S(seconds) ((int64_t)((seconds) * 1000000))
+#define S(seconds) ((int64_t)((seconds)*1000000))
 
-enum { LAG = 10, STALE = 20, LATE = 1, KB = 1000 };
+enum { LAG = 10,
+       STALE = 20,
+       LATE = 1,
+       KB = 1000 };
 
 static struct gauge *
 open_with(bool counts, bool alone, uint32_t entries)
@@ -473,8 +476,8 @@ a_count_is_worth_it_only_where_it_can_open_the_gate(void **state)
         put(g, 10 * KB, 13);
     assert_false(gauge_count_worth(g, 200 * KB, S(14))); /* open as it is */
     assert_true(gauge_count_worth(g, 100 * KB, S(14)));
-    assert_true(gauge_count_worth(g, 110 * KB, S(14)));  /* nearly shut */
-    assert_false(gauge_count_worth(g, 10 * KB, S(14)));  /* the one that may be held is enough */
+    assert_true(gauge_count_worth(g, 110 * KB, S(14))); /* nearly shut */
+    assert_false(gauge_count_worth(g, 10 * KB, S(14))); /* the one that may be held is enough */
     publish(g, 100 * KB, 14);
     assert_false(gauge_count_worth(g, 100 * KB, S(14)));
     done(g);
@@ -608,6 +611,41 @@ a_count_that_agrees_makes_a_repeated_sample_new(void **state)
     done(g);
 }
 
+/* Nothing is ready because one consumer holds it all: that proves nothing of statistics that stand still. */
+static void
+a_count_says_nothing_of_what_consumers_hold_without_bound(void **state)
+{
+    struct gauge *g = open_with(false, false, 0);
+
+    (void)state;
+    sample(g, 4 * KB, 4, 12);
+    for (int at = 13; at < 60; at++) {
+        put(g, KB, at);
+        sample(g, 4 * KB, 4, at + 0.5);
+        count(g, 0, at + 0.7);
+    }
+    assert_int_equal(upper(g, 60), 4 * KB + 47 * KB);
+    done(g);
+}
+
+static void
+what_a_repeated_sample_should_have_shown_means_that_it_was_too_old(void **state)
+{
+    struct gauge *g = open_gauge();
+    unsigned news = 0;
+
+    (void)state;
+    sample(g, 0, 0, 12);
+    put(g, 40 * KB, 15);
+    for (int at = 16; at < 40; at++)
+        news |= sample(g, 0, 0, at);
+    assert_int_equal(news, 0);
+    assert_int_equal(upper(g, 39), 40 * KB);
+    assert_int_equal(sample(g, 40 * KB, 1, 40), GAUGE_N_LAG);
+    assert_in_range(view(g, 40).lag_us, S(24), S(40));
+    done(g);
+}
+
 static void
 after_a_long_silence_a_repeated_sample_is_believed(void **state)
 {
@@ -726,8 +764,7 @@ joined_entries_never_lower_a_bound(void **state)
         struct ledger exact = {.most = LEDGER_MOST}, joined = {.most = entries};
 
         for (uint64_t i = 1; i <= LEDGER_MOST; i++) {
-            const struct entry e = {.first = i, .last = i, .settled_us = (int64_t)i, .bytes = i * 7919 % 1000,
-                                    .messages = 1, .largest = i * 7919 % 1000};
+            const struct entry e = {.first = i, .last = i, .settled_us = (int64_t)i, .bytes = i * 7919 % 1000, .messages = 1, .largest = i * 7919 % 1000};
 
             assert_true(ledger_room(&exact) && ledger_room(&joined));
             ledger_put(&exact, &e);
@@ -822,6 +859,8 @@ main(void)
         cmocka_unit_test(where_nobody_consumes_a_fall_is_a_purge),
         cmocka_unit_test(a_sample_that_only_repeats_itself_lets_nothing_be_forgotten),
         cmocka_unit_test(a_count_that_agrees_makes_a_repeated_sample_new),
+        cmocka_unit_test(a_count_says_nothing_of_what_consumers_hold_without_bound),
+        cmocka_unit_test(what_a_repeated_sample_should_have_shown_means_that_it_was_too_old),
         cmocka_unit_test(after_a_long_silence_a_repeated_sample_is_believed),
         cmocka_unit_test(a_new_configuration_forgets_the_raised_lag),
         cmocka_unit_test(a_steady_drain_is_foretold),
