@@ -134,6 +134,7 @@ GAUGE_SRC := \
     gateway/core/ledger.c
 CORE_SRC := \
     gateway/core/check.c \
+    gateway/core/check_gates.c \
     gateway/core/check_schedule.c \
     gateway/core/commit.c \
     gateway/core/core.c \

@@ -151,6 +151,19 @@ line_leave(struct core *k, struct queue *q, struct connector *c, uint32_t before
     c->gate.lined = false;
 }
 
+void
+gate_leave(struct core *k, struct connector *c)
+{
+    struct queue *q = queues_of(k, c);
+    uint32_t before = NONE;
+
+    if (!c->gate.lined)
+        return;
+    for (uint32_t i = q->line_head; i != c->number; i = k->connectors[i]->gate.line_next)
+        before = i;
+    line_leave(k, q, c, before);
+}
+
 /* Of those who may pass, the one who has had least; taken out of the line.  NULL: nobody. */
 static struct connector *
 next_in_turn(struct core *k, struct queue *q)

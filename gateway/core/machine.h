@@ -310,6 +310,7 @@ void queues_free(struct core *k);
 void gate_inputs(const struct core *k, const struct connector *c, struct decide_inputs *ret); /* it is measured */
 uint32_t gate_look(struct core *k, struct connector *c);  /* why not; 0: it may */
 bool gate_pass(struct core *k, struct connector *c, uint32_t slot); /* true: its bytes are reserved */
+void gate_leave(struct core *k, struct connector *c);     /* it has nothing any more that would wait in line */
 void gate_wake(struct core *k, struct queue *q);          /* figures of this queue have changed */
 void gate_threshold(struct core *k, struct connector *c, const struct wire_msg *m);
 uint32_t gate_share(struct core *k, struct connector *c); /* WIRE_HOLD_SHARE: the room is promised to others' runs */
@@ -390,6 +391,9 @@ void commit_new_epoch(struct core *k, struct connector *c);
 
 /* check_schedule.c: the part of core_check that is about schedules */
 const char *check_schedule(const struct core *k);
+
+/* check_gates.c: the part of core_check that is about queues and gates */
+const char *check_gates(const struct core *k);
 
 /* credit.c: who may push how much */
 void credit_reset(struct core *k, struct connector *c);

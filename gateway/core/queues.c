@@ -109,8 +109,11 @@ link_peers(struct core *k)
         struct queue *q = queues_of(k, c);
 
         c->gate.lined = false;
-        if (q == NULL)
+        if (q == NULL) { /* what it was held for, or promised, was of another queue */
+            c->gate.reasons = 0;
+            c->gate.promise = 0;
             continue;
+        }
         c->gate.peer_next = q->peers;
         q->peers = i;
         q->promised += c->gate.promise;
@@ -121,6 +124,8 @@ link_peers(struct core *k)
     for (uint32_t i = 0; i < k->n_queues; i++)
         if (k->queues[i].peers != NONE)
             count_in(k, &k->queues[i], 1);
+    for (uint32_t i = 0; i < k->n_connectors; i++)
+        gate_look(k, k->connectors[i]); /* a gate that nobody looked at would be open, whatever is before it */
 }
 
 void
@@ -130,8 +135,10 @@ queues_configure(struct core *k, const struct core_event *e)
     struct queue *fresh;
 
     k->measured = e->u.configure.limits != NULL;
-    if (!k->measured)
+    if (!k->measured) {
+        link_peers(k);
         return;
+    }
     k->limits = *e->u.configure.limits;
     if (n > k->n_queues) {
         fresh = realloc(k->queues, n * sizeof(*fresh));
@@ -163,6 +170,7 @@ queues_join(struct core *k, struct connector *c)
     q->peers = c->number;
     if (c->cfg.weight > q->weight_most)
         q->weight_most = c->cfg.weight;
+    gate_look(k, c);
 }
 
 /* --- what is measured --- */

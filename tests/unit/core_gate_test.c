@@ -141,6 +141,43 @@ without_figures_nothing_is_let_in(void **state)
 }
 
 static void
+a_gate_that_nobody_has_looked_at_is_not_open(void **state)
+{
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "a");
+
+    assert_int_equal(reasons_of(w, "a"), WIRE_HOLD_TELEMETRY_STALE);
+    peer_asks(&p, 10 * KB, 10 * KB);
+    assert_int_equal(said_count(w, p.conn, WIRE_CREDIT), 0);
+}
+
+static void
+what_closed_a_gate_is_forgotten_where_nothing_is_measured_any_more(void **state)
+{
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "a");
+
+    fill(&p, 250 * KB, 10);
+    assert_int_equal(reasons_of(w, "a"), WIRE_HOLD_QUEUE);
+    configure(w, NULL);
+    assert_int_equal(reasons_of(w, "a"), 0);
+}
+
+static void
+a_new_program_does_not_wait_in_line_for_the_bundles_of_the_last(void **state)
+{
+    struct world *w = *state;
+    struct peer a = peer_welcomed(w, "a");
+
+    peer_asks(&a, 800 * KB, 100 * KB);
+    known(w, THRESHOLD);
+    assert_int_equal(fill(&a, 100 * KB, 3), 0);
+    a = peer_welcomed(w, "a"); /* every step is checked: a line holds only those who have something */
+    known(w, 0);
+    assert_int_equal(fill(&a, 100 * KB, 3), 3);
+}
+
+static void
 who_cannot_be_measured_is_governed_by_credit_alone(void **state)
 {
     struct peer p = peer_welcomed(*state, "free");
@@ -450,6 +487,9 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(without_figures_nothing_is_let_in, setup_unknown, world_teardown),
+        cmocka_unit_test_setup_teardown(a_gate_that_nobody_has_looked_at_is_not_open, setup_unknown, world_teardown),
+        TEST(what_closed_a_gate_is_forgotten_where_nothing_is_measured_any_more),
+        TEST(a_new_program_does_not_wait_in_line_for_the_bundles_of_the_last),
         cmocka_unit_test_setup_teardown(who_cannot_be_measured_is_governed_by_credit_alone, setup_unknown,
                                         world_teardown),
         TEST(figures_that_grow_old_hold_within_the_time_that_is_stated),
