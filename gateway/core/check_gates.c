@@ -61,6 +61,16 @@ check_lists(const struct core *k, const struct queue *q, const struct recount *r
     return NULL;
 }
 
+static bool
+flying_is_right(const struct core *k, uint32_t number)
+{
+    uint64_t flying = 0;
+
+    for (uint32_t s = 0; s < k->n_slots; s++)
+        flying += k->slots[s].used && k->slots[s].queue == number ? k->slots[s].flying : 0;
+    return flying == k->queues[number].flying;
+}
+
 static const char *
 check_queue(const struct core *k, uint32_t number)
 {
@@ -76,6 +86,10 @@ check_queue(const struct core *k, uint32_t number)
         return "what a queue has promised to runs does not add up";
     if (r.weight_most != q->weight_most)
         return "the largest weight before a queue is wrong";
+    if (!flying_is_right(k, number))
+        return "what is on its way to a queue does not add up";
+    if (q->serving)
+        return "a line is served for ever";
     return gauge_check(q->gauge);
 }
 
