@@ -78,7 +78,7 @@ part_comes(struct adm *w, struct flight *f, uint32_t i)
 
     f->part[i].came = true;
     q->pending -= f->part[i].bytes;
-    if (!q->there || (!f->lost && adm_happens(w, ADM_NACK, SECOND / STEP_US))) {
+    if (!q->there || (!f->lost && adm_happens(w, ADM_NACK, STEPS))) {
         f->end = q->there && f->end != CORE_REFUSED ? CORE_RETRY : CORE_REFUSED;
         f->part[i].done = true;
         return;
@@ -195,7 +195,7 @@ broker_former_life(struct adm *w)
         w->pubs[p].line_us = 0;
         w->pubs[p].back_us = w->now_us + chance_below(&w->c, SECOND);
     }
-    w->fetching = false;
+    w->fetching = w->alarm = false; /* as far as the core was told */
     w->n_forming = w->n_stored = 0;
     memset(w->bodies, 0, sizeof(w->bodies));
     for (uint32_t q = 0; q < w->fate->n_queues; q++) {
@@ -234,7 +234,7 @@ form(struct adm *w)
         struct core_event e = {.kind = CORE_FORMED};
         uint64_t left = b->size + b->size / 8;
 
-        if (adm_happens(w, ADM_REFUSE, SECOND / STEP_US)) {
+        if (adm_happens(w, ADM_REFUSE, STEPS)) {
             e.kind = CORE_REFUSED;
             e.u.result.slot = w->forming[i];
             e.u.result.reason = WIRE_R_FORMAT;
@@ -265,7 +265,7 @@ form(struct adm *w)
 static uint64_t
 maybe(struct adm *w, uint64_t field)
 {
-    return adm_happens(w, ADM_LOSE_FIELD, SECOND / STEP_US) ? GAUGE_UNKNOWN : field;
+    return adm_happens(w, ADM_LOSE_FIELD, STEPS) ? GAUGE_UNKNOWN : field;
 }
 
 static void
@@ -288,7 +288,7 @@ tell_queue(struct adm *w, uint32_t number)
          (long long)e.u.measured.is.consumers.unacked_max);
     adm_step(w, &e);
     q->informed = true;
-    if (!q->fetched.there || adm_happens(w, ADM_LOSE_SAMPLE, SECOND / STEP_US))
+    if (!q->fetched.there || adm_happens(w, ADM_LOSE_SAMPLE, STEPS))
         return;
     e.kind = CORE_SAMPLE;
     e.u.measured.is.sample = (struct gauge_sample){w->fetch_us, maybe(w, q->fetched.bytes),
@@ -345,7 +345,7 @@ broker_count(struct adm *w, uint32_t queue)
 {
     struct queue_world *q = &w->queues[queue];
 
-    if (q->counting || !q->there || adm_happens(w, ADM_LOSE_COUNT, SECOND / STEP_US))
+    if (q->counting || !q->there || adm_happens(w, ADM_LOSE_COUNT, STEPS))
         return;
     q->counting = true;
     q->count_asked_us = w->now_us;

@@ -18,7 +18,8 @@ enum {
     STEP_US = ADM_STEP_US,
     LATE_US = 5000000, /* as queues.c has it: what a lost connection carried comes within this */
     LOOK_US = 100000,  /* likewise: all queues are looked at so often */
-    SECOND = 1000000
+    SECOND = 1000000,
+    STEPS = SECOND / STEP_US /* in a second: for what happens once, and not at a rate */
 };
 
 /* The program of a connector. */
