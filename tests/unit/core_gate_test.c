@@ -501,7 +501,7 @@ a_promise_ends_by_itself_though_other_runs_begin(void **state)
     assert_int_equal(said_count(w, a.conn, WIRE_PERMIT), 1);
     for (int i = 0; i < 2; i++) {
         w->now += 16 * SECOND;
-        samples(w, 50 * KB);
+        samples(w, i == 0 ? 50 * KB : 200 * KB);
         if (i == 0) {
             b.want = b.head = 20 * KB;
             peer_plans(&b, plan(THRESHOLD));
@@ -511,7 +511,7 @@ a_promise_ends_by_itself_though_other_runs_begin(void **state)
         peer_ping(&b);
         peer_ping(&heavy);
     }
-    samples(w, 200 * KB); /* 920 were promised, but 900 of them longer ago than it counts */
+    /* 920 were promised, but 900 of them longer ago than it counts. */
     peer_plans(&heavy, plan(THRESHOLD));
     assert_int_equal(said_count(w, heavy.conn, WIRE_PERMIT), 1);
 }
