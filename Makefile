@@ -135,6 +135,7 @@ GAUGE_SRC := \
     gateway/core/ledger.c
 CORE_SRC := \
     gateway/core/check.c \
+    gateway/core/check_gates.c \
     gateway/core/check_schedule.c \
     gateway/core/commit.c \
     gateway/core/core.c \
@@ -372,6 +373,15 @@ FLEET_SRC := \
     tests/sim/script.c
 $(call sim,schedule_sim,$(FLEET_SRC) $(CORE_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
 
+ADMISSION_SRC := \
+    tests/sim/admission_broker.c \
+    tests/sim/admission_draw.c \
+    tests/sim/admission_peer.c \
+    tests/sim/admission_rules.c \
+    tests/sim/admission_world.c \
+    tests/sim/broker_model.c \
+    tests/sim/heap.c
+$(call sim,admission_sim,$(ADMISSION_SRC) $(CORE_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
 $(call sim,gauge_sim,tests/sim/broker_model.c tests/sim/gauge_world.c $(GAUGE_SRC) common/err.c common/text.c)
 
 # Tests against a private RabbitMQ: $(call system,NAME,MORE SOURCES,LIBRARIES)

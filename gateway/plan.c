@@ -60,6 +60,10 @@ plan_queue(const struct settings *s, struct gauged *queues, const struct setting
     if (number < 0)
         return -1;
     ret->queue = (uint32_t)number;
+    /* And those of one queue, by whatever target: a count is taken to show the newest of what was published, so what is
+     * published to a queue has to come there in that order. */
+    if (ret->queue != CORE_NO_QUEUE)
+        ret->publisher = ret->queue % (uint32_t)s->broker.connections;
     ret->threshold_fixed = c != NULL && c->threshold.given;
     ret->threshold = ret->threshold_fixed ? c->threshold.micro : s->admission.queue_threshold.micro;
     ret->weight = c == NULL ? 1 : (uint32_t)c->weight;

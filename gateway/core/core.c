@@ -189,6 +189,8 @@ turn(struct core *k)
 void
 core_step(struct core *k, const struct core_event *e, int64_t now_us, const struct core_sink *sink)
 {
+    uint32_t queue;
+
     if (now_us > k->now_us)
         k->now_us = now_us;
     k->sink = sink;
@@ -215,8 +217,9 @@ core_step(struct core *k, const struct core_event *e, int64_t now_us, const stru
         posting_confirmed(k, e->u.result.slot);
         break;
     case CORE_RETRY:
-        gate_refused(k, e->u.result.slot, e->u.result.went, e->u.result.went_bytes);
+        queue = gate_refused(k, e->u.result.slot, e->u.result.went, e->u.result.went_bytes);
         posting_retry(k, e->u.result.slot);
+        gate_served(k, queue);
         break;
     case CORE_FORMED:
         forming_done(k, e);
@@ -224,8 +227,9 @@ core_step(struct core *k, const struct core_event *e, int64_t now_us, const stru
     case CORE_REFUSED:
         if (forming_refused(k, e))
             break;
-        gate_refused(k, e->u.result.slot, e->u.result.went, e->u.result.went_bytes);
+        queue = gate_refused(k, e->u.result.slot, e->u.result.went, e->u.result.went_bytes);
         posting_refused(k, e->u.result.slot, e->u.result.reason, e->u.result.text);
+        gate_served(k, queue);
         break;
     case CORE_ROW:
         run_load(k, &e->u.row);

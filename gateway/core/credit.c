@@ -171,6 +171,8 @@ credit_want(struct core *k, struct connector *c, uint64_t want, uint64_t head)
         k->wanting++;
     if (want == 0 && c->want > 0)
         k->wanting--;
+    if (c->want > 0)
+        gate_wanted(k, c);
     c->want = want;
     c->head = want == 0 ? 0 : head;
     account(k, c, false);

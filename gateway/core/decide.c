@@ -8,9 +8,12 @@ enum { WHOLE = 1000000 };
 uint64_t
 decide_mark(uint64_t limit, uint32_t resume_ppm, bool closed)
 {
+    uint64_t mark;
+
     if (!closed || limit == DECIDE_NONE)
         return limit;
-    return limit / WHOLE * resume_ppm + limit % WHOLE * resume_ppm / WHOLE;
+    mark = limit / WHOLE * resume_ppm + limit % WHOLE * resume_ppm / WHOLE;
+    return mark == 0 && limit > 0 ? 1 : mark; /* what is empty is below every limit but 0 */
 }
 
 static uint32_t

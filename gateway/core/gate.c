@@ -6,15 +6,25 @@
  * Goyal, Vin, Cheng 1996), so that room which is short is shared by weight, whoever asks most.  While somebody
  * waits nobody passes by.
  *
+ * For that they have to wait here, and not at the publisher: where a gate was closed lately, no more is in flight to
+ * its queue than keeps the publisher busy.  Who is far away, or was given credit last, comes late to room that opens:
+ * so one that wanted all the time is served before the others until it has caught up, within CATCH_UP.
+ *
  * Longest wait: one who waits in a line of n gets a bundle through after at most the others' shares of what comes free,
- * weight of all / own weight x the largest bundle, at the rate that consumers take.
+ * weight of all / own weight x the largest bundle, and what others may catch up, at the rate that consumers take.
  *
  * All that is started is reserved in the queue's gauge before: so what is believed is never less than the truth. */
 #include "machine.h"
 
 enum {
     SHARE_US = 30000000, /* the room for a run is kept free for so long after its permit */
-    SCALE = 1024         /* of virtual time, so that weights divide small bundles */
+    SCALE = 1024,        /* of virtual time, so that weights divide small bundles */
+    SHORT_US = 60000000, /* room is short for so long after a gate was closed */
+    FLIGHT_PART = 32,    /* of the threshold: then so much is in flight, within */
+    FLIGHT_MIN = 512 * 1024,
+    FLIGHT_MAX = 8 * 1024 * 1024, /* as much as a publisher has in its window */
+    CATCH_UP = 1024 * 1024,       /* bytes that one who wanted all the time may be behind */
+    AWAY_US = 2000000             /* who wanted nothing for so long was away: it has nothing to catch up */
 };
 
 /* --- why not --- */
@@ -83,6 +93,8 @@ changed(struct core *k, struct connector *c, struct queue *q, uint32_t reasons, 
     c->gate.reasons = reasons;
     if (c->conn == 0)
         return; /* nobody waits for this gate */
+    if ((reasons & (WIRE_HOLD_QUEUE | WIRE_HOLD_BUDGET)) != 0)
+        q->short_us = k->now_us + SHORT_US;
     run_decision(k, c, reasons == 0 ? "gate_opened" : "gate_closed", reasons, in);
     list_push(k, &k->dirty, c->number);
     if (reasons != 0)
@@ -123,6 +135,35 @@ gate_threshold(struct core *k, struct connector *c, const struct wire_msg *m)
 
 /* --- the line --- */
 
+void
+gate_wanted(struct core *k, struct connector *c)
+{
+    c->gate.wanted_us = k->now_us;
+}
+
+/* Nobody saves up turns by being away. */
+static void
+catch_up(const struct core *k, const struct queue *q, struct connector *c)
+{
+    const bool away = k->now_us - c->gate.wanted_us > AWAY_US;
+    const uint64_t behind = away ? 0 : (uint64_t)CATCH_UP * SCALE / (c->cfg.weight == 0 ? 1 : c->cfg.weight);
+    const uint64_t least = q->served > behind ? q->served - behind : 0;
+
+    if (c->gate.served < least)
+        c->gate.served = least;
+}
+
+/* Is so much in flight to a queue whose room is short that its publisher is busy? */
+static bool
+busy(const struct core *k, const struct queue *q, const struct connector *c)
+{
+    const uint64_t part = c->gate.threshold / FLIGHT_PART;
+    const uint64_t most = part < FLIGHT_MIN ? FLIGHT_MIN : part > FLIGHT_MAX ? FLIGHT_MAX
+                                                                             : part;
+
+    return k->now_us < q->short_us && q->flying >= most;
+}
+
 static void
 line_up(struct core *k, struct queue *q, struct connector *c)
 {
@@ -130,8 +171,7 @@ line_up(struct core *k, struct queue *q, struct connector *c)
         return;
     c->gate.lined = true;
     c->gate.line_next = NONE;
-    if (c->gate.served < q->served)
-        c->gate.served = q->served; /* nobody saves up turns by being away */
+    catch_up(k, q, c);
     if (q->line_tail == NONE)
         q->line_head = c->number;
     else
@@ -151,6 +191,19 @@ line_leave(struct core *k, struct queue *q, struct connector *c, uint32_t before
     c->gate.lined = false;
 }
 
+void
+gate_leave(struct core *k, struct connector *c)
+{
+    struct queue *q = queues_of(k, c);
+    uint32_t before = NONE;
+
+    if (!c->gate.lined)
+        return;
+    for (uint32_t i = q->line_head; i != c->number; i = k->connectors[i]->gate.line_next)
+        before = i;
+    line_leave(k, q, c, before);
+}
+
 /* Of those who may pass, the one who has had least; taken out of the line.  NULL: nobody. */
 static struct connector *
 next_in_turn(struct core *k, struct queue *q)
@@ -161,7 +214,8 @@ next_in_turn(struct core *k, struct queue *q)
     for (uint32_t i = q->line_head; i != NONE; before = i, i = k->connectors[i]->gate.line_next) {
         struct connector *c = k->connectors[i];
 
-        if ((best != NULL && c->gate.served >= best->gate.served) || gate_look(k, c) != 0)
+        if ((best != NULL && c->gate.served >= best->gate.served) || gate_look(k, c) != 0 ||
+            busy(k, q, c))
             continue;
         best = c;
         best_before = before;
@@ -205,6 +259,9 @@ reserve(struct core *k, struct connector *c, struct queue *q, uint32_t s)
     if (messages > 0)
         gauge_commit(q->gauge, slot->reserved, k->now_us);
     slot->queue = c->cfg.queue;
+    slot->flying = bytes;
+    q->flying += bytes;
+    g->wanted_us = k->now_us;
     queues_spend(k, bytes, messages);
     queues_refresh(k, q);
     q->served = g->served > q->served ? g->served : q->served;
@@ -223,16 +280,14 @@ gate_pass(struct core *k, struct connector *c, uint32_t slot)
 
     if (q == NULL)
         return !queues_blind(k, c);
-    if (c->gate.served < q->served && !others)
-        c->gate.served = q->served;
-    if (others && c->gate.turns == 0) {
-        /* Those in line may wait for a threshold of their own, lower than this one's: then it is its turn at once. */
+    if (!others)
+        catch_up(k, q, c);
+    if (c->gate.lined || (others && c->gate.turns == 0) || gate_look(k, c) != 0 || busy(k, q, c) ||
+        !reserve(k, c, q, slot)) {
         line_up(k, q, c);
-        serve_line(k, q);
-        return false;
-    }
-    if (c->gate.lined || gate_look(k, c) != 0 || !reserve(k, c, q, slot)) {
-        line_up(k, q, c);
+        /* Those before it may wait for what does not hold this one: a lower threshold. */
+        if (others && c->gate.reasons == 0 && !busy(k, q, c))
+            serve_line(k, q);
         return false;
     }
     if (c->gate.turns > 0)
@@ -242,35 +297,48 @@ gate_pass(struct core *k, struct connector *c, uint32_t slot)
 
 /* --- what became of it --- */
 
-/* The gauge that holds what this slot reserved, or NULL: nothing is reserved. */
+/* It is at no publisher any more.  The gauge that holds what this slot reserved, or NULL: nothing is reserved. */
 static struct gauge *
 reserved_at(struct core *k, uint32_t s)
 {
+    struct queue *q;
+
     if (s >= k->n_slots || !k->slots[s].used || k->slots[s].reserved == 0)
         return NULL;
-    return k->queues[k->slots[s].queue].gauge;
+    q = &k->queues[k->slots[s].queue];
+    q->flying -= k->slots[s].flying;
+    k->slots[s].flying = 0;
+    return q->gauge;
 }
 
 void
+gate_served(struct core *k, uint32_t number)
+{
+    if (number < k->n_queues && k->queues[number].line_head != NONE)
+        serve_line(k, &k->queues[number]);
+}
+
+uint32_t
 gate_confirmed(struct core *k, uint32_t s)
 {
     struct gauge *g = reserved_at(k, s);
     struct slot *slot = g == NULL ? NULL : &k->slots[s];
 
     if (g == NULL)
-        return;
+        return NONE;
     gauge_taken(g, slot->reserved, slot->bytes - slot->went_bytes, slot->messages - slot->went, k->now_us);
     slot->reserved = 0;
+    return slot->queue;
 }
 
-void
+uint32_t
 gate_refused(struct core *k, uint32_t s, uint32_t went, uint64_t went_bytes)
 {
     struct gauge *g = reserved_at(k, s);
     struct slot *slot = g == NULL ? NULL : &k->slots[s];
 
     if (g == NULL)
-        return;
+        return NONE;
     if (went > slot->went) {
         gauge_taken(g, slot->reserved, went_bytes - slot->went_bytes, went - slot->went, k->now_us);
         slot->went = went;
@@ -278,6 +346,7 @@ gate_refused(struct core *k, uint32_t s, uint32_t went, uint64_t went_bytes)
     }
     gauge_refused(g, slot->reserved, slot->bytes - slot->went_bytes, slot->messages - slot->went);
     slot->reserved = 0;
+    return slot->queue;
 }
 
 void
@@ -298,7 +367,7 @@ gate_share(struct core *k, struct connector *c)
 {
     const struct queue *q = queues_of(k, c);
 
-    if (q == NULL || q->promised == 0 || q->promised_us <= k->now_us || q->upper == DECIDE_UNKNOWN)
+    if (q == NULL || q->promised == 0 || q->upper == DECIDE_UNKNOWN)
         return 0;
     return q->upper + q->promised >= c->gate.threshold ? (uint32_t)WIRE_HOLD_SHARE : 0;
 }
@@ -313,9 +382,11 @@ gate_promise(struct core *k, struct connector *c)
     g->run_bytes = 0;
     if (q == NULL || c->sch.kind == WIRE_S_CONTINUOUS + 1)
         return;
+    q->promised += expected - g->promise;
     g->promise = expected;
-    q->promised += expected;
-    q->promised_us = k->now_us + SHARE_US;
+    g->promised_us = k->now_us + SHARE_US;
+    if (q->promised_us > g->promised_us)
+        q->promised_us = g->promised_us;
 }
 
 void
@@ -332,12 +403,21 @@ gate_released(struct core *k, struct connector *c)
 
 /* --- figures have changed --- */
 
+/* Each by itself: runs that begin one after the other would else keep the room of one that brings nothing. */
 static void
 forget_promises(struct core *k, struct queue *q)
 {
-    for (uint32_t i = q->peers; i != NONE; i = k->connectors[i]->gate.peer_next)
-        k->connectors[i]->gate.promise = 0;
-    q->promised = 0;
+    q->promised_us = INT64_MAX;
+    for (uint32_t i = q->peers; i != NONE; i = k->connectors[i]->gate.peer_next) {
+        struct gate *g = &k->connectors[i]->gate;
+
+        if (g->promised_us <= k->now_us) {
+            q->promised -= g->promise;
+            g->promise = 0;
+        } else if (g->promise > 0 && g->promised_us < q->promised_us) {
+            q->promised_us = g->promised_us;
+        }
+    }
     k->woken = true;
 }
 

@@ -97,8 +97,11 @@ struct gate {
     uint32_t peer_next;  /* all connectors of this queue */
     uint64_t word;       /* its own threshold; DECIDE_NONE: it said none */
     uint64_t threshold;  /* in force: of the configuration, or its own word */
+    uint32_t at;         /* the queue that served is of */
     uint64_t served;     /* virtual time: bytes through its weight, behind those who waited longer */
+    int64_t wanted_us;   /* it had something to push, or nothing yet was known of it, until then */
     uint64_t promise;    /* bytes that its run is expected to bring yet */
+    int64_t promised_us; /* until then it counts */
     uint64_t run_bytes;  /* that this run, or the last one, brought */
 };
 
@@ -161,6 +164,7 @@ struct slot {
     uint32_t queue;     /* where `reserved` is */
     uint32_t went;      /* of them, confirmed although the bundle is not; and their bytes */
     uint64_t went_bytes;
+    uint64_t flying;   /* bytes of it that count as on their way to that queue */
     uint64_t reserved;  /* the gauge's number for what is at a publisher now; 0: none */
     uint64_t seq;
     uint64_t cost;
@@ -171,15 +175,18 @@ struct queue {
     struct core_queue cfg;
     struct gauge *gauge;
     uint64_t upper;      /* as it was asked for last: DECIDE_UNKNOWN, or bytes */
+    bool unknown;                  /* so it was when all were looked at last */
     uint64_t served;     /* virtual time: of who passed last */
     uint64_t promised;   /* sum of the promises of its connectors */
-    int64_t  promised_us; /* until then they count */
+    int64_t promised_us;           /* when they are to be looked at next */
+    uint64_t flying;               /* bytes at publishers, on their way to it */
+    int64_t short_us;              /* until then its room is short */
+    bool serving;                  /* its line is being served */
     int64_t  counted_us; /* when a count was asked for last */
     uint32_t peers;      /* its connectors; NONE: none */
     uint32_t line_head, line_tail; /* those that wait with a bundle */
     uint32_t closed;     /* connectors whose gate is closed */
     uint32_t weight_most; /* of its connectors */
-    bool     serving;    /* its line is being served */
 };
 
 /* How full the broker itself is. */
@@ -311,13 +318,17 @@ void queues_free(struct core *k);
 void gate_inputs(const struct core *k, const struct connector *c, struct decide_inputs *ret); /* it is measured */
 uint32_t gate_look(struct core *k, struct connector *c);  /* why not; 0: it may */
 bool gate_pass(struct core *k, struct connector *c, uint32_t slot); /* true: its bytes are reserved */
+void gate_leave(struct core *k, struct connector *c);     /* it has nothing any more that would wait in line */
 void gate_wake(struct core *k, struct queue *q);          /* figures of this queue have changed */
 void gate_threshold(struct core *k, struct connector *c, const struct wire_msg *m);
 uint32_t gate_share(struct core *k, struct connector *c); /* WIRE_HOLD_SHARE: the room is promised to others' runs */
 void gate_promise(struct core *k, struct connector *c);   /* its run begins */
 void gate_released(struct core *k, struct connector *c);  /* its run is over */
-void gate_confirmed(struct core *k, uint32_t slot);       /* what became of what was reserved */
-void gate_refused(struct core *k, uint32_t slot, uint32_t went, uint64_t went_bytes);
+void gate_wanted(struct core *k, struct connector *c);    /* until now it had something to push */
+void gate_served(struct core *k, uint32_t queue);         /* a bundle came back from its publisher; NONE: nothing did */
+/* What became of what was reserved; returned is the queue, for gate_served. */
+uint32_t gate_confirmed(struct core *k, uint32_t slot);
+uint32_t gate_refused(struct core *k, uint32_t slot, uint32_t went, uint64_t went_bytes);
 void gate_lost(struct core *k, uint32_t slot);
 
 /* posting.c: bundles at the publishers */
@@ -391,6 +402,9 @@ void commit_new_epoch(struct core *k, struct connector *c);
 
 /* check_schedule.c: the part of core_check that is about schedules */
 const char *check_schedule(const struct core *k);
+
+/* check_gates.c: the part of core_check that is about queues and gates */
+const char *check_gates(const struct core *k);
 
 /* credit.c: who may push how much */
 void credit_reset(struct core *k, struct connector *c);

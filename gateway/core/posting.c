@@ -64,13 +64,14 @@ void
 posting_confirmed(struct core *k, uint32_t s)
 {
     struct connector *c = NULL;
-    struct bundle *b;
+    const uint32_t queue = gate_confirmed(k, s);
+    struct bundle *b = come_back(k, s, &c);
 
-    gate_confirmed(k, s);
-    b = come_back(k, s, &c);
     k->fig.confirmed++;
-    if (b == NULL)
+    if (b == NULL) {
+        gate_served(k, queue);
         return;
+    }
     k->fig.messages += k->slots[s].messages;
     k->fig.message_bytes += k->slots[s].bytes;
     c->tries = 0;
@@ -83,6 +84,7 @@ posting_confirmed(struct core *k, uint32_t s)
     }
     verdict_settle(k, c);
     posting_pump(k, c);
+    gate_served(k, queue);
     credit_freed(k, c);
 }
 

@@ -73,7 +73,8 @@ queue_new(struct core *k, const struct core_queue *cfg)
     const struct gauge_config g = gauge_config_of(k, cfg);
     struct queue *q = &k->queues[k->n_queues];
 
-    *q = (struct queue){.cfg = *cfg, .upper = DECIDE_UNKNOWN, .peers = NONE, .line_head = NONE, .line_tail = NONE};
+    *q = (struct queue){.cfg = *cfg, .upper = DECIDE_UNKNOWN, .peers = NONE, .line_head = NONE, .line_tail = NONE,
+                         .promised_us = INT64_MAX, .short_us = INT64_MIN};
     q->gauge = gauge_new(&g, k->now_us, NULL);
     if (q->gauge == NULL)
         return -1;
@@ -103,14 +104,21 @@ link_peers(struct core *k)
         q->peers = q->line_head = q->line_tail = NONE;
         q->closed = q->weight_most = 0;
         q->promised = 0;
+        q->upper = gauge_upper(q->gauge, k->now_us); /* while it had no connectors nobody asked */
     }
     for (uint32_t i = 0; i < k->n_connectors; i++) {
         struct connector *c = k->connectors[i];
         struct queue *q = queues_of(k, c);
 
         c->gate.lined = false;
-        if (q == NULL)
+        if (c->gate.at != c->cfg.queue)
+            c->gate.served = 0; /* each queue has a time of its own */
+        c->gate.at = c->cfg.queue;
+        if (q == NULL) { /* what it was held for, or promised, was of another queue */
+            c->gate.reasons = 0;
+            c->gate.promise = 0;
             continue;
+        }
         c->gate.peer_next = q->peers;
         q->peers = i;
         q->promised += c->gate.promise;
@@ -121,6 +129,8 @@ link_peers(struct core *k)
     for (uint32_t i = 0; i < k->n_queues; i++)
         if (k->queues[i].peers != NONE)
             count_in(k, &k->queues[i], 1);
+    for (uint32_t i = 0; i < k->n_connectors; i++)
+        gate_look(k, k->connectors[i]); /* a gate that nobody looked at would be open, whatever is before it */
 }
 
 void
@@ -130,8 +140,10 @@ queues_configure(struct core *k, const struct core_event *e)
     struct queue *fresh;
 
     k->measured = e->u.configure.limits != NULL;
-    if (!k->measured)
+    if (!k->measured) {
+        link_peers(k);
         return;
+    }
     k->limits = *e->u.configure.limits;
     if (n > k->n_queues) {
         fresh = realloc(k->queues, n * sizeof(*fresh));
@@ -154,15 +166,19 @@ queues_join(struct core *k, struct connector *c)
     struct queue *q = queues_of(k, c);
 
     c->gate.word = DECIDE_NONE;
+    c->gate.at = c->cfg.queue;
     gate_threshold(k, c, NULL);
     if (q == NULL)
         return;
-    if (q->peers == NONE)
+    if (q->peers == NONE) {
+        queues_refresh(k, q); /* while it had no connectors nobody asked */
         count_in(k, q, 1);
+    }
     c->gate.peer_next = q->peers;
     q->peers = c->number;
     if (c->cfg.weight > q->weight_most)
         q->weight_most = c->cfg.weight;
+    gate_look(k, c);
 }
 
 /* --- what is measured --- */
@@ -205,6 +221,14 @@ tell_news(struct core *k, uint32_t number, unsigned news)
     core_emit(k, &e);
 }
 
+static void
+wake_all(struct core *k)
+{
+    for (uint32_t i = 0; i < k->n_queues; i++)
+        if (k->queues[i].peers != NONE)
+            gate_wake(k, &k->queues[i]);
+}
+
 void
 queues_event(struct core *k, const struct core_event *e)
 {
@@ -218,9 +242,11 @@ queues_event(struct core *k, const struct core_event *e)
         return;
     }
     if (e->kind == CORE_RESTARTED) {
-        for (uint32_t i = 0; i < k->n_queues; i++)
+        for (uint32_t i = 0; i < k->n_queues; i++) {
             gauge_restarted(k->queues[i].gauge, k->now_us);
-        k->looked_us = k->now_us - LOOK_US; /* all are looked at in this turn */
+            queues_refresh(k, &k->queues[i]);
+        }
+        wake_all(k);
         return;
     }
     if (q == NULL)
@@ -258,18 +284,28 @@ queues_spend(struct core *k, uint64_t bytes, uint64_t messages)
 void
 queues_timers(struct core *k)
 {
+    bool aged = false;
+
     if (!k->measured || k->now_us - k->looked_us < LOOK_US)
         return;
     k->looked_us = k->now_us;
     for (uint32_t i = 0; i < k->n_queues; i++) {
         struct queue *q = &k->queues[i];
-        const uint64_t before = q->upper;
 
         if (q->peers == NONE)
             continue;
         queues_refresh(k, q);
-        if (q->closed > 0 || q->line_head != NONE || (before == DECIDE_UNKNOWN) != (q->upper == DECIDE_UNKNOWN) ||
-            (q->promised > 0 && q->promised_us <= k->now_us))
+        aged = aged || q->unknown != (q->upper == DECIDE_UNKNOWN);
+        q->unknown = q->upper == DECIDE_UNKNOWN;
+    }
+    if (aged) { /* who shares a budget with that queue is held, too */
+        wake_all(k);
+        return;
+    }
+    for (uint32_t i = 0; i < k->n_queues; i++) {
+        struct queue *q = &k->queues[i];
+
+        if (q->closed > 0 || q->line_head != NONE || (q->promised > 0 && q->promised_us <= k->now_us))
             gate_wake(k, q);
     }
 }

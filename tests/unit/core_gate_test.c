@@ -10,7 +10,10 @@
 
 #include "core_world.h"
 
-enum { KB = 1000, LAG = 10 * SECOND, STALE = 20 * SECOND, THRESHOLD = 1000 * KB };
+enum { KB = 1000,
+       LAG = 10 * SECOND,
+       STALE = 20 * SECOND,
+       THRESHOLD = 1000 * KB };
 
 static const struct core_connector connectors[] = {
     {.id = "a", .target = 1, .queue = 0, .threshold = THRESHOLD, .threshold_fixed = true, .weight = 1},
@@ -32,7 +35,7 @@ limits(void)
 }
 
 static void
-configure(struct world *w, const struct core_limits *l)
+configure_list(struct world *w, const struct core_limits *l, const struct core_connector *list)
 {
     const struct core_queue queues[] = {
         {.group = 1, .counts = true, .alone = true, .unacked_max = GAUGE_UNKNOWN},
@@ -40,12 +43,30 @@ configure(struct world *w, const struct core_limits *l)
     };
     struct core_event e = {.kind = CORE_CONFIGURE};
 
-    e.u.configure.list = connectors;
+    e.u.configure.list = list;
     e.u.configure.n = sizeof(connectors) / sizeof(connectors[0]);
     e.u.configure.queues = queues;
     e.u.configure.n_queues = 2;
     e.u.configure.limits = l;
     world_step(w, &e);
+}
+
+static void
+configure(struct world *w, const struct core_limits *l)
+{
+    configure_list(w, l, connectors);
+}
+
+/* The same, but for the queue of one. */
+static void
+move(struct world *w, uint32_t number, uint32_t queue)
+{
+    const struct core_limits l = limits();
+    struct core_connector list[sizeof(connectors) / sizeof(connectors[0])];
+
+    memcpy(list, connectors, sizeof(list));
+    list[number].queue = queue;
+    configure_list(w, &l, list);
 }
 
 static void
@@ -138,6 +159,43 @@ without_figures_nothing_is_let_in(void **state)
     assert_int_equal(said_count(w, p.conn, WIRE_PERMIT), 0);
     known(w, 0);
     assert_int_equal(said_count(w, p.conn, WIRE_PERMIT), 1);
+}
+
+static void
+a_gate_that_nobody_has_looked_at_is_not_open(void **state)
+{
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "a");
+
+    assert_int_equal(reasons_of(w, "a"), WIRE_HOLD_TELEMETRY_STALE);
+    peer_asks(&p, 10 * KB, 10 * KB);
+    assert_int_equal(said_count(w, p.conn, WIRE_CREDIT), 0);
+}
+
+static void
+what_closed_a_gate_is_forgotten_where_nothing_is_measured_any_more(void **state)
+{
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "a");
+
+    fill(&p, 250 * KB, 10);
+    assert_int_equal(reasons_of(w, "a"), WIRE_HOLD_QUEUE);
+    configure(w, NULL);
+    assert_int_equal(reasons_of(w, "a"), 0);
+}
+
+static void
+a_new_program_does_not_wait_in_line_for_the_bundles_of_the_last(void **state)
+{
+    struct world *w = *state;
+    struct peer a = peer_welcomed(w, "a");
+
+    peer_asks(&a, 800 * KB, 100 * KB);
+    known(w, THRESHOLD);
+    assert_int_equal(fill(&a, 100 * KB, 3), 0);
+    a = peer_welcomed(w, "a"); /* every step is checked: a line holds only those who have something */
+    known(w, 0);
+    assert_int_equal(fill(&a, 100 * KB, 3), 3);
 }
 
 static void
@@ -375,7 +433,7 @@ a_count_opens_a_gate_that_a_sample_would_keep_shut(void **state)
     world_step(w, &e);
     world_turn(w);
     assert_int_equal(reasons_of(w, "a"), 0);
-    assert_true(fill(&p, 100 * KB, 20) >= 7);
+    assert_true(fill(&p, 100 * KB, 20) >= 5); /* what is in flight is little while room is short */
 }
 
 static void
@@ -423,6 +481,122 @@ the_room_for_a_run_is_kept_free_for_it_and_not_for_ever(void **state)
     assert_true(said_count(w, heavy.conn, WIRE_PERMIT) > 0);
 }
 
+static struct wire_msg
+plan(uint64_t threshold)
+{
+    return (struct wire_msg){.type = WIRE_READY, .schedule = WIRE_S_PERIOD, .period_ms = 3600000,
+                             .threshold = threshold,
+                                 .has = 1ULL << WIRE_F_SCHEDULE | 1ULL << WIRE_F_PERIOD_MS | 1ULL << WIRE_F_THRESHOLD};
+}
+
+static void
+who_waits_for_a_lower_threshold_keeps_nobody_from_passing(void **state)
+{
+    struct world *w = *state;
+    struct peer a = peer_welcomed(w, "a"), b = peer_welcomed(w, "b");
+
+    peer_asks(&a, 100 * KB, 50 * KB);
+    peer_asks(&b, 100 * KB, 50 * KB);
+    known(w, 500 * KB);
+    peer_plans(&a, plan(100 * KB));
+    peer_sends(&a, 50 * KB);
+    assert_int_equal(w->n_posted, 0);
+    peer_sends(&b, 50 * KB);
+    assert_int_equal(w->n_posted, 1); /* at once, and not when the queue is looked at next */
+}
+
+static void
+a_promise_ends_by_itself_though_other_runs_begin(void **state)
+{
+    struct world *w = *state;
+    struct peer a = peer_welcomed(w, "a"), b = peer_welcomed(w, "b"), heavy = peer_welcomed(w, "heavy");
+
+    a.want = 900 * KB;
+    a.head = 10 * KB;
+    peer_plans(&a, plan(THRESHOLD));
+    assert_int_equal(said_count(w, a.conn, WIRE_PERMIT), 1);
+    for (int i = 0; i < 2; i++) {
+        w->now += 16 * SECOND;
+        samples(w, i == 0 ? 50 * KB : 200 * KB);
+        if (i == 0) {
+            b.want = b.head = 20 * KB;
+            peer_plans(&b, plan(THRESHOLD));
+            assert_int_equal(said_count(w, b.conn, WIRE_PERMIT), 1);
+        }
+        peer_ping(&a);
+        peer_ping(&b);
+        peer_ping(&heavy);
+    }
+    /* 920 were promised, but 900 of them longer ago than it counts. */
+    peer_plans(&heavy, plan(THRESHOLD));
+    assert_int_equal(said_count(w, heavy.conn, WIRE_PERMIT), 1);
+}
+
+static void
+who_is_moved_to_another_queue_is_not_behind_for_what_it_had_before_the_first(void **state)
+{
+    struct world *w = *state;
+    struct peer a = peer_welcomed(w, "a"), other = peer_welcomed(w, "other");
+    uint32_t from;
+
+    for (int i = 0; i < 5; i++) {
+        fill(&a, 100 * KB, 5);
+        for (uint64_t seq = 1; seq < a.next; seq++)
+            if (broker_has(&a, seq))
+                broker_confirms(&a, seq);
+        known(w, 0);
+        peer_ping(&a);
+        peer_ping(&other);
+    }
+    peer_asks(&a, 300 * KB, 100 * KB);
+    peer_asks(&other, 300 * KB, 100 * KB);
+    move(w, 0, 1);
+    known(w, THRESHOLD);
+    for (int i = 0; i < 2; i++) {
+        peer_sends(&other, 100 * KB);
+        peer_sends(&a, 100 * KB);
+    }
+    from = w->n_posted;
+    known(w, 500 * KB);
+    assert_int_equal(w->n_posted, from + 4);
+    assert_string_equal(w->posted[from].connector, "other");
+    assert_string_equal(w->posted[from + 1].connector, "a");
+}
+
+static void
+a_queue_that_had_no_connectors_is_asked_when_it_gets_one(void **state)
+{
+    struct world *w = *state;
+    struct peer a = peer_welcomed(w, "a");
+
+    move(w, 3, 0); /* nobody is before queue 1 any more, */
+    w->now += 15 * SECOND;
+    sample(w, 0, 0);
+    w->now += 6 * SECOND; /* and nobody samples it */
+    sample(w, 0, 0);
+    peer_ping(&a);
+    assert_int_equal(reasons_of(w, "a"), 0);
+    move(w, 0, 1);
+    assert_int_equal(reasons_of(w, "a"), WIRE_HOLD_TELEMETRY_STALE);
+}
+
+static void
+a_queue_that_is_unknown_holds_all_that_share_its_budget(void **state)
+{
+    struct world *w = *state;
+    struct core_limits l = limits();
+    struct peer other = peer_welcomed(w, "other");
+
+    l.budget[1] = 5000 * KB;
+    configure(w, &l);
+    for (int i = 0; i < 5; i++) {
+        w->now += 5 * SECOND;
+        sample(w, 1, 0);
+        peer_ping(&other);
+    }
+    assert_int_equal(reasons_of(w, "other"), WIRE_HOLD_TELEMETRY_STALE);
+}
+
 static void
 an_alarm_of_the_brokers_node_holds_and_its_end_lets_go(void **state)
 {
@@ -466,6 +640,9 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(without_figures_nothing_is_let_in, setup_unknown, world_teardown),
+        cmocka_unit_test_setup_teardown(a_gate_that_nobody_has_looked_at_is_not_open, setup_unknown, world_teardown),
+        TEST(what_closed_a_gate_is_forgotten_where_nothing_is_measured_any_more),
+        TEST(a_new_program_does_not_wait_in_line_for_the_bundles_of_the_last),
         cmocka_unit_test_setup_teardown(who_cannot_be_measured_is_governed_by_credit_alone, setup_unknown,
                                         world_teardown),
         TEST(figures_that_grow_old_hold_within_the_time_that_is_stated),
@@ -483,6 +660,11 @@ main(void)
         TEST(a_full_queue_that_somebody_waits_for_is_counted_but_not_often),
         TEST(a_count_opens_a_gate_that_a_sample_would_keep_shut),
         TEST(the_room_for_a_run_is_kept_free_for_it_and_not_for_ever),
+        TEST(who_waits_for_a_lower_threshold_keeps_nobody_from_passing),
+        TEST(a_promise_ends_by_itself_though_other_runs_begin),
+        TEST(who_is_moved_to_another_queue_is_not_behind_for_what_it_had_before_the_first),
+        TEST(a_queue_that_had_no_connectors_is_asked_when_it_gets_one),
+        TEST(a_queue_that_is_unknown_holds_all_that_share_its_budget),
         TEST(an_alarm_of_the_brokers_node_holds_and_its_end_lets_go),
         TEST(our_own_publishing_stops_short_of_the_brokers_memory_alarm),
     };

@@ -104,7 +104,8 @@ static void
 a_mark_is_exact_to_the_byte_for_the_largest_limits(void **state)
 {
     (void)state;
-    assert_int_equal(decide_mark(1, 800000, true), 0);
+    assert_int_equal(decide_mark(0, 800000, true), 0);
+    assert_int_equal(decide_mark(1, 800000, true), 1); /* or the smallest limit, once closed, would never open */
     assert_int_equal(decide_mark(10, 800000, true), 8);
     assert_int_equal(decide_mark(999999999999ULL, 800000, true), 799999999999ULL);
     assert_true(decide_mark(UINT64_MAX - 1, 1000000, true) == UINT64_MAX - 1);

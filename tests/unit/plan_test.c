@@ -117,6 +117,25 @@ connectors_keep_id_and_order_and_those_of_one_target_share_a_publisher(void **st
 }
 
 static void
+what_leads_to_one_queue_goes_by_one_publisher(void **state)
+{
+    struct world *w = *state;
+    struct core_connector *list = NULL, unknown;
+    char *const exchange = w->s->connectors[1].target.exchange, *const queue = w->s->connectors[1].target.queue;
+
+    w->s->broker.connections = 2;
+    w->s->connectors[1].target.exchange = "another";
+    w->s->connectors[1].target.queue = w->s->connectors[0].target.queue;
+    assert_int_equal(plan_connectors(w->s, w->targets, w->queues, &list, &unknown, &w->err), 0);
+    assert_int_not_equal(list[0].target, list[1].target);
+    assert_int_equal(list[0].queue, list[1].queue);
+    assert_int_equal(list[0].publisher, list[1].publisher);
+    w->s->connectors[1].target.exchange = exchange;
+    w->s->connectors[1].target.queue = queue;
+    free(list);
+}
+
+static void
 no_connector_gets_a_publisher_that_is_not_there(void **state)
 {
     struct world *w = *state;
@@ -359,6 +378,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(connectors_keep_id_and_order_and_those_of_one_target_share_a_publisher),
+        TEST(what_leads_to_one_queue_goes_by_one_publisher),
         TEST(no_connector_gets_a_publisher_that_is_not_there),
         TEST(the_longest_id_fits),
         TEST(unknown_connectors_get_the_default_target_where_they_are_accepted),
