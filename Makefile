@@ -305,6 +305,7 @@ $(call unit,former_test,gateway/formats/former.c common/err.c common/mailbox.c c
 $(call unit,journal_test,gateway/store/journal.c common/clock.c common/err.c common/log.c common/mailbox.c common/text.c $(WIRE_SRC),jansson msgpack)
 $(call unit,log_test,common/log.c common/err.c common/text.c,jansson no_memory)
 $(call unit,mailbox_test,common/mailbox.c common/err.c,no_memory no_eventfd)
+$(call unit,sort_test,gateway/formats/sort.c)
 $(call unit,opencti_test,$(OPENCTI_SRC) common/err.c common/text.c,no_heap jansson)
 $(call unit,operators_test,$(ADMIN_SRC) gateway/suggest.c $(CORE_SRC) common/clock.c common/err.c common/log.c common/text.c \
     $(WIRE_SRC),jansson msgpack)

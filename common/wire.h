@@ -184,8 +184,8 @@ bool wire_has_body(const struct wire_msg *msg);
  * own, is cut instead: to WIRE_TEXT_MAX, and before the first NUL or byte that is not UTF-8. */
 size_t wire_encode(const struct wire_msg *msg, void *buf, size_t cap);
 
-/* What a bundle of size bytes takes from the credit: its size, at least WIRE_COST_MIN, so that the
- * memory for many tiny bundles is bounded by the same figure. */
+/* What a bundle of size bytes, those of its options among them, takes from the credit: its size, at least
+ * WIRE_COST_MIN, so that the memory for many tiny bundles is bounded by the same figure. */
 uint64_t wire_cost(uint64_t size);
 
 /* Names as on the wire; "?" for what has none. */

@@ -50,7 +50,7 @@ bundle_new(const void *body, size_t len, const struct sluice_push_options *opt, 
     b->taken = take;
     b->next = NULL;
     b->tag = o->tag;
-    b->cost = wire_cost(len);
+    b->cost = wire_cost(len + b->part.options.len);
     atomic_init(&b->refs, 1);
     return b;
 }

@@ -17,7 +17,7 @@ struct bundle {
     atomic_uint    refs;
     struct bundle *next; /* in the list of whoever owns it */
     uint64_t       tag;
-    uint64_t       cost; /* what it takes from queue_bytes: wire_cost of its size */
+    uint64_t       cost; /* what it takes from queue_bytes: wire_cost of it and its options */
     uint8_t       *body;
     void          *taken; /* the body, where the caller gave it away; malloc */
     char           data[]; /* content type, options, then the body */

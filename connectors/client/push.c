@@ -66,10 +66,9 @@ verdicts_in_the_way(const struct desk *d, uint64_t cost)
 
 /* Wait for room and take it.  A bundle that is larger than its counted share is taken alone. */
 static int
-reserve(struct sluice *s, size_t len, int timeout_ms, struct sluice_error *err)
+reserve(struct sluice *s, size_t len, uint64_t cost, int timeout_ms, struct sluice_error *err)
 {
     struct desk *d = &s->desk;
-    uint64_t cost = wire_cost(len);
     int64_t deadline = 0;
     int rc;
 
@@ -106,16 +105,19 @@ push(struct sluice *s, const void *body, size_t len, const struct sluice_push_op
 {
     struct desk *d = &s->desk;
     struct bundle *b;
+    uint64_t cost;
     int rc = check_push(body, len, opt, err);
 
-    if (rc == 0)
-        rc = reserve(s, len, timeout_ms, err);
+    if (rc != 0)
+        return rc;
+    cost = wire_cost(len + (opt == NULL || opt->options == NULL ? 0 : strlen(opt->options)));
+    rc = reserve(s, len, cost, timeout_ms, err);
     if (rc != 0)
         return rc;
     b = bundle_new(body, len, opt, take);
     pthread_mutex_lock(&d->lock);
     if (b == NULL) {
-        d->used -= wire_cost(len);
+        d->used -= cost;
         pthread_cond_broadcast(&d->changed);
         pthread_mutex_unlock(&d->lock);
         return fail(err, SLUICE_ENOMEM, "push: no memory for %zu bytes", len);

@@ -376,7 +376,7 @@ session_info(const struct session *s, struct session_info *ret)
     *ret = (struct session_info){
         .phase = s->phase, .epoch = s->epoch, .attempt = s->attempt,
         .seen = s->seen, .pushed = s->pushed, .started = s->started, .completed = s->completed,
-        .credit = s->credit, .spent = s->spent, .want = s->want, .head = b == NULL ? 0 : b->size,
+        .credit = s->credit, .spent = s->spent, .want = s->want, .head = b == NULL ? 0 : session_weight(b),
         .max_bundle = s->max_bundle, .ping_us = (uint64_t)s->ping_us, .resent = s->resent,
         .welcomes = s->welcomes, .faults = s->faults, .log_dropped = s->log_dropped, .hold = s->hold,
         .words = s->words, .run = s->run.run,

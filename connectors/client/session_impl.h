@@ -137,6 +137,7 @@ void session_say(struct session *s, enum wire_level level, const char *fmt, ...)
 int64_t session_backoff(struct session *s, int64_t now_us); /* 0 at first; without progress doubling to 10 s */
 
 /* session_queue.c */
+uint64_t session_weight(const struct session_bundle *b); /* its bytes, in want, head and credit: options count */
 void session_rewind(struct session *s, uint64_t expect); /* the next to send is the first from expect on */
 bool session_queue_output(struct session *s, struct session_output *ret);
 bool session_untold(const struct session *s); /* does the gateway not know of the bundles that wait? */

@@ -4,6 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+uint64_t
+session_weight(const struct session_bundle *b)
+{
+    return b->size + b->options.len;
+}
+
 void
 session_push(struct session *s, struct session_bundle *b)
 {
@@ -23,7 +29,7 @@ session_push(struct session *s, struct session_bundle *b)
         s->cursor = b;
         s->cursor_off = 0;
     }
-    s->want += b->size;
+    s->want += session_weight(b);
 }
 
 void
@@ -37,7 +43,7 @@ session_rewind(struct session *s, uint64_t expect)
     s->cursor_off = 0;
     s->want = 0;
     for (; b != NULL; b = b->next)
-        s->want += b->size;
+        s->want += session_weight(b);
 }
 
 /* The first bundle that was not started: it is what the gateway should give credit for. */
@@ -56,15 +62,15 @@ session_tell(struct session *s, struct wire_msg *msg)
 
     msg->has |= UINT64_C(1) << WIRE_F_WANT | UINT64_C(1) << WIRE_F_HEAD;
     msg->want = s->want;
-    msg->head = b == NULL ? 0 : b->size;
+    msg->head = b == NULL ? 0 : session_weight(b);
     s->told_want = s->want;
     s->told_head_seq = b == NULL ? 0 : b->seq;
 }
 
 static bool
-within_credit(const struct session *s, uint64_t size)
+within_credit(const struct session *s, const struct session_bundle *b)
 {
-    return s->spent + wire_cost(size) <= s->credit;
+    return s->spent + wire_cost(session_weight(b)) <= s->credit;
 }
 
 bool
@@ -72,14 +78,14 @@ session_untold(const struct session *s)
 {
     if (s->cursor == NULL)
         return s->told_want != 0; /* hello tells of all that is unanswered; the gateway may have it all already */
-    return s->cursor_off == 0 && !within_credit(s, s->cursor->size) && s->told_head_seq != s->cursor->seq;
+    return s->cursor_off == 0 && !within_credit(s, s->cursor) && s->told_head_seq != s->cursor->seq;
 }
 
 static void
 start(struct session *s, struct session_bundle *b)
 {
-    s->spent += wire_cost(b->size);
-    s->want -= b->size;
+    s->spent += wire_cost(session_weight(b));
+    s->want -= session_weight(b);
     if (b->seq <= s->started)
         s->resent++;
     else
@@ -108,7 +114,7 @@ session_queue_output(struct session *s, struct session_output *ret)
     struct session_bundle *b = s->cursor;
     uint64_t left;
 
-    if (b == NULL || (s->cursor_off == 0 && !within_credit(s, b->size)))
+    if (b == NULL || (s->cursor_off == 0 && !within_credit(s, b)))
         return false;
     ret->msg.type = WIRE_BUNDLE;
     ret->msg.has = UINT64_C(1) << WIRE_F_SEQ | UINT64_C(1) << WIRE_F_SIZE | UINT64_C(1) << WIRE_F_OFF;
@@ -148,7 +154,7 @@ static void
 skip_answered(struct session *s)
 {
     while (s->cursor != NULL && s->cursor_off == 0 && s->cursor->seq <= s->seen) {
-        s->want -= s->cursor->size;
+        s->want -= session_weight(s->cursor);
         s->cursor = s->cursor->next;
     }
 }
@@ -221,7 +227,7 @@ session_take_oldest(struct session *s)
     if (b == NULL)
         return NULL;
     if (b == s->cursor) {
-        s->want -= s->cursor_off == 0 ? b->size : 0;
+        s->want -= s->cursor_off == 0 ? session_weight(b) : 0;
         s->cursor = b->next;
         s->cursor_off = 0;
     }

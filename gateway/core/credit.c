@@ -39,7 +39,7 @@ outstanding(const struct connector *c)
 static uint64_t
 head_cost(const struct core *k, const struct connector *c)
 {
-    return c->want == 0 ? 0 : wire_cost(min64(c->head, k->cfg.max_bundle));
+    return c->want == 0 ? 0 : wire_cost(min64(c->head, k->cfg.max_bundle + WIRE_OPTIONS_MAX));
 }
 
 /* What it will use for sure: the bytes that wait, and at least the first bundle. */

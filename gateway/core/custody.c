@@ -103,12 +103,19 @@ impossible(const struct core *k, const struct connector *c, const struct wire_ms
     return NULL;
 }
 
+/* What it takes of the credit and of the memory: its options are kept beside it, and can be more than it is. */
+static uint64_t
+cost_of(const struct wire_msg *m)
+{
+    return wire_cost(m->size + m->options.len);
+}
+
 /* The first chunk: the whole bundle is admitted here, or not at all. */
 static void
 begin(struct core *k, struct connector *c, const struct wire_msg *m, uint64_t len)
 {
     struct bundle b = {.size = m->size, .slot = NONE, .state = B_RECEIVING};
-    const uint64_t cost = wire_cost(m->size);
+    const uint64_t cost = cost_of(m);
     enum wire_reason reason;
     const char *why = impossible(k, c, m, &reason);
     struct bundle *at;
@@ -166,11 +173,11 @@ go_on(struct core *k, struct connector *c, struct bundle *b, const struct wire_m
 
 /* What can never be taken is answered, not punished: it uses up what credit there is. */
 static bool
-charge(struct core *k, struct connector *c, uint64_t size)
+charge(struct core *k, struct connector *c, const struct wire_msg *m)
 {
-    const uint64_t out = c->limit - c->used, cost = wire_cost(size);
+    const uint64_t out = c->limit - c->used, cost = cost_of(m);
 
-    return credit_use(k, c, size > k->cfg.max_bundle && cost > out ? out : cost);
+    return credit_use(k, c, m->size > k->cfg.max_bundle && cost > out ? out : cost);
 }
 
 void
@@ -195,7 +202,7 @@ custody_bundle(struct core *k, struct connector *c, const struct wire_msg *m, ui
     } else if (c->receiving && m->seq == known && m->off > 0) {
         go_on(k, c, custody_at(c, known), m, len);
     } else if (!c->receiving && m->seq == c->expect && m->off == 0 && !credit_frozen(k, c)) {
-        if (!charge(k, c, m->size)) {
+        if (!charge(k, c, m)) {
             beyond_credit(k, c);
             return;
         }

@@ -29,6 +29,9 @@ budget_free(struct budget *b, void *at, size_t size)
 bool
 budget_more(struct budget *b, void **array, uint32_t n, uint32_t *cap, size_t size)
 {
+    /* Asked for each element, so that it ends soon; larger pieces are asked for too seldom. */
+    if (b->stop != NULL && atomic_load_explicit(b->stop, memory_order_relaxed))
+        return false;
     if (n < *cap)
         return true;
     /* By half: what is beyond the last element is not touched, and large pieces move without being copied. */

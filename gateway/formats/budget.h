@@ -5,6 +5,7 @@
 #ifndef BUDGET_H
 #define BUDGET_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,6 +13,7 @@
 struct budget {
     uint64_t limit, used; /* bytes */
     bool     over;        /* something was refused because of the limit, not for want of memory */
+    const atomic_bool *stop; /* lent; true: nothing more is given, so that what goes on for long ends.  NULL: never */
 };
 
 /* As realloc, from `old` bytes to `size` (more than 0), counting the difference.  NULL: nothing has changed. */

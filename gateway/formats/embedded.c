@@ -9,11 +9,13 @@
 
 enum { FEW = 16 }; /* things of one list up to which each new one is compared with those before it */
 
-/* A value that tells one thing from another. */
+/* A value that tells one thing from another.  Numbers are read once: sorting compares each of them dozens of times. */
 struct part {
-    char     kind; /* its first byte; 0: absent or null */
-    uint32_t at;
-    struct json_text text; /* of a string */
+    char     kind; /* its first byte, '0' for numbers; 0: absent or null */
+    union {
+        struct json_text text;  /* of a string */
+        double           value; /* of a number: what it is to whoever makes ids of them (RFC 8785) */
+    } u;
 };
 
 struct thing {
@@ -43,25 +45,16 @@ bundle_add_element(struct bundle *b, struct json *j, uint32_t element)
 
 /* --- The same thing? ---------------------------------------------------------------------------------------------- */
 
-/* Numbers are compared as the doubles that they are to whoever makes ids of them (RFC 8785). */
-static double
-value(const struct json *j, const struct part *p)
-{
-    return strtod((const char *)j->text + p->at, NULL);
-}
-
 static int
 order_part(const struct json *j, const struct part *x, const struct part *y)
 {
     if (x->kind != y->kind)
         return x->kind < y->kind ? -1 : 1;
     if (x->kind == '"')
-        return jsontext_compare(j->text, x->text, y->text);
+        return jsontext_compare(j->text, x->u.text, y->u.text);
     if (x->kind != '0')
         return 0;
-    const double a = value(j, x), b = value(j, y);
-
-    return (a > b) - (a < b);
+    return (x->u.value > y->u.value) - (x->u.value < y->u.value);
 }
 
 static int
@@ -79,7 +72,14 @@ order(const void *json, const void *a, const void *b)
 static uint64_t
 print(const struct json *j, const struct part *p)
 {
-    return p->kind == '"' ? jsontext_print(j->text, p->text) : (uint64_t)(unsigned char)p->kind;
+    uint64_t bits;
+
+    if (p->kind == '"')
+        return jsontext_print(j->text, p->u.text);
+    if (p->kind != '0' || p->u.value == 0) /* of which there are two */
+        return (uint64_t)(unsigned char)p->kind;
+    memcpy(&bits, &p->u.value, sizeof(bits));
+    return bits * 0x9e3779b97f4a7c15U; /* 2^64 by the golden ratio: odd, so that others stay others */
 }
 
 /* --- Reading ------------------------------------------------------------------------------------------------------ */
@@ -88,17 +88,22 @@ static bool
 read_part(struct json *j, struct part *p)
 {
     const unsigned char c = json_space(j);
+    uint32_t at;
 
     if (c == '{' || c == '[')
         return json_refuse(j, j->at, "what a reference or phase is told by is no text");
-    *p = (struct part){.kind = (char)c, .at = j->at};
+    *p = (struct part){.kind = (char)c};
     if (c == '"')
-        return json_string(j, &p->text);
-    if (c == 'n')
+        return json_string(j, &p->u.text);
+    if (!json_value(j, &at))
+        return false;
+    if (c == 'n') {
         p->kind = 0;
-    else if (c == '-' || (c >= '0' && c <= '9'))
+    } else if (c == '-' || (c >= '0' && c <= '9')) {
         p->kind = '0';
-    return json_value(j, &p->at);
+        p->u.value = strtod((const char *)j->text + at, NULL);
+    }
+    return true;
 }
 
 /* The keys that tell a thing: first alone, or else second and third; of a phase there is no first. */
@@ -199,7 +204,7 @@ read_element(struct bundle *b, struct list *l)
 static void
 drop_repeated(struct bundle *b, struct list *l)
 {
-    sort_heap(l->v, l->n, sizeof(*l->v), order, l->j);
+    sort_numbered(l->v, l->n, sizeof(*l->v), order, l->j);
     for (uint32_t i = 1; i < l->n; i++) {
         struct thing *x = &l->v[i - 1], *y = &l->v[i];
         if (order(l->j, x, y) != 0)

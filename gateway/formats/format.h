@@ -7,6 +7,7 @@
 #ifndef FORMAT_H
 #define FORMAT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,6 +26,7 @@ struct format_ask {
     const char *applicant_id; /* of the target, for bundles that name none; "" for none */
     uint64_t    max_message;  /* what the broker takes in one message, bytes */
     bool        skip_large;   /* leave out messages above that; else they refuse the bundle */
+    const atomic_bool *stop;  /* true: give up, as without memory; may become so meanwhile.  NULL: it never does */
 };
 
 /* Why a bundle is refused. */

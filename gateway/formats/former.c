@@ -20,6 +20,7 @@ enum { NO_MEMORY_MS = 10 }; /* until a result that found none is offered again *
 struct former {
     struct mailbox *jobs, *results; /* results: borrowed */
     int             stop_fd;        /* readable once it is to stop: writing to an eventfd cannot fail */
+    atomic_bool     stop;           /* the same, for a job that is under way: cheaper to look at */
     pthread_t       thread;
     bool            running;
 };
@@ -49,9 +50,11 @@ static void
 form(struct former *f, const struct former_job *job)
 {
     struct former_result r = {.ticket = job->ticket, .connector = job->connector, .seq = job->seq};
+    struct format_ask ask = job->ask;
     struct err err = {.text = ""};
 
-    if (opencti_parts(&job->ask, &r.parts, &r.notes, &r.fault, &err) != 0) {
+    ask.stop = &f->stop;
+    if (opencti_parts(&ask, &r.parts, &r.notes, &r.fault, &err) != 0) {
         r.parts = NULL;
         memcpy(r.text, err.text, sizeof(r.text));
     }
@@ -122,6 +125,7 @@ former_free(struct former *f)
     if (f == NULL)
         return;
     if (f->running) {
+        atomic_store(&f->stop, true);
         eventfd_write(f->stop_fd, 1);
         pthread_join(f->thread, NULL);
     }

@@ -1,7 +1,7 @@
 /* former.h - the thread that makes messages of bundles, so that a large one does not hold up the loop.
  *
  * One job after the other, in order: a large bundle makes those behind it wait, less than 10 ms for each MB
- * (bench/format, which also writes the messages).
+ * (bench/format, which also writes the messages), and up to ten times that where it is made to be slow.
  * Bound: a job is a bundle that the core admitted.  The thread owns nothing but the job that it is at. */
 #ifndef FORMER_H
 #define FORMER_H
@@ -41,7 +41,8 @@ struct former *former_start(struct mailbox *results, struct err *err);
 /* -1 (ERR_NOMEM): it was not taken. */
 int former_post(struct former *f, const struct former_job *job, struct err *err);
 
-/* End the thread once it is done with its present job; those behind it get no result.  NULL does nothing. */
+/* End the thread: its present job is given up, which takes as long as sorting the keys of one object does at most;
+ * neither it nor those behind it get a result that counts.  NULL does nothing. */
 void former_free(struct former *f);
 
 #endif

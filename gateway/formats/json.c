@@ -251,7 +251,7 @@ order(const void *json, const void *a, const void *b)
 static bool
 all_differ(struct json *j, struct json_key *keys, uint32_t n)
 {
-    sort_heap(keys, n, sizeof(*keys), order, j);
+    sort_numbered(keys, n, sizeof(*keys), order, j);
     for (uint32_t i = 1; i < n; i++) {
         const struct json_key *a = &keys[i - 1], *b = &keys[i];
         if (order(j, a, b) == 0)

@@ -192,6 +192,7 @@ take_text(const struct making *m)
     }
     x->text_size = (size_t)body->size + JSON_PAD;
     x->budget.limit = MEMORY_RATIO * body->size + MEMORY_LEAST;
+    x->budget.stop = m->ask->stop;
     x->text = budget_resize(&x->budget, NULL, 0, x->text_size);
     if (x->text == NULL)
         return no_room(m);
@@ -218,6 +219,7 @@ read_options(const struct making *m)
     }
     if (rc != 0 || !envelope_make(&x->options, m->ask->applicant_id, &x->budget, &x->envelope))
         return no_room(m);
+    options_trim(&x->options);
     return 0;
 }
 

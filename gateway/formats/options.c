@@ -166,6 +166,18 @@ options_read(const char *text, size_t len, struct budget *budget, struct options
 }
 
 void
+options_trim(struct options *o)
+{
+    budget_free(o->budget, o->others, o->len + JSON_PAD);
+    o->others = NULL;
+    o->others_len = 0;
+    if (o->event_version.len > 0)
+        return;
+    budget_free(o->budget, o->text, o->len + JSON_PAD);
+    o->text = NULL;
+}
+
+void
 options_close(struct options *o)
 {
     budget_free(o->budget, o->text, o->len + JSON_PAD);

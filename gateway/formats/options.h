@@ -29,6 +29,10 @@ struct options {
  * closed in any case. */
 int options_read(const char *text, size_t len, struct budget *budget, struct options *o, struct err *err);
 
+/* The envelope is made (envelope.h): keep no more than event_version, which each content says.  A bundle may wait for
+ * long, and its options can be more than it is. */
+void options_trim(struct options *o);
+
 void options_close(struct options *o);
 
 #endif

@@ -51,3 +51,60 @@ sort_heap(void *base, uint32_t n, size_t size, sort_order *order, const void *co
         sift(&h, 0, i);
     }
 }
+
+enum { FEW = 64, BITS = 64 }; /* elements that are in the caches, whatever their size; bits of a number */
+
+static bool
+has_bit(const struct heap *h, uint32_t i, unsigned bit)
+{
+    uint64_t number;
+
+    memcpy(&number, h->base + i * h->size, sizeof(number));
+    return (number >> bit & 1) != 0;
+}
+
+/* Those without the bit before those with it.  Returns how many are without. */
+static uint32_t
+part(const struct heap *h, uint32_t n, unsigned bit)
+{
+    uint32_t low = 0, high = n;
+
+    while (low < high)
+        if (!has_bit(h, low, bit))
+            low++;
+        else if (has_bit(h, --high, bit))
+            continue;
+        else
+            swap(h, low++, high);
+    return low;
+}
+
+void
+sort_numbered(void *base, uint32_t n, size_t size, sort_order *order, const void *context)
+{
+    struct {
+        unsigned char *base;
+        uint32_t n;
+        unsigned bits; /* that may differ, the lowest ones */
+    } left[BITS + 1]; /* each has fewer bits than the one below it */
+    unsigned depth = 0;
+
+    left[depth].base = base;
+    left[depth].n = n;
+    left[depth++].bits = BITS;
+    while (depth > 0) {
+        const struct heap h = {left[depth - 1].base, size, order, context};
+        const uint32_t here = left[--depth].n;
+        const unsigned bits = left[depth].bits;
+        if (here <= FEW || bits == 0) {
+            sort_heap(h.base, here, size, order, context);
+            continue;
+        }
+        const uint32_t low = part(&h, here, bits - 1);
+        left[depth].n = low; /* its base is there */
+        left[depth++].bits = bits - 1;
+        left[depth].base = h.base + low * size;
+        left[depth].n = here - low;
+        left[depth++].bits = bits - 1;
+    }
+}

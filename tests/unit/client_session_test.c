@@ -51,17 +51,26 @@ teardown(void **state)
     return 0;
 }
 
+/* What options say is nobody's business here, only how long they are. */
+static const char OPTIONS[WIRE_OPTIONS_MAX];
+
 /* --- words of the domain --- */
 
 static struct session_bundle *
-push(struct world *w, uint64_t size)
+push_with(struct world *w, uint64_t size, uint32_t options)
 {
     struct session_bundle *b = &w->bundles[w->pushed++];
 
     assert_true(w->pushed <= BUNDLES);
-    *b = (struct session_bundle){.size = size};
+    *b = (struct session_bundle){.size = size, .options = {options > 0 ? OPTIONS : NULL, options}};
     session_push(w->s, b);
     return b;
+}
+
+static struct session_bundle *
+push(struct world *w, uint64_t size)
+{
+    return push_with(w, size, 0);
 }
 
 static const struct wire_msg *
@@ -793,7 +802,7 @@ model_takes(struct model *m, struct world *w)
     assert_int_equal(out->size, m->sizes[out->seq]);
     assert_in_range(w->out.len, 1, WIRE_CHUNK_MAX);
     if (m->off == 0)
-        m->spent += wire_cost(out->size);
+        m->spent += wire_cost(out->size + out->options.len);
     assert_true(m->spent <= m->credit);
     m->off += w->out.len;
     if (m->off == out->size) {
@@ -856,6 +865,8 @@ whatever_is_granted_and_lost_it_keeps_the_rules_and_loses_nothing(void **state)
                 pushed++;
                 m.sizes[pushed] = 1 + draw(&m.r, draw(&m.r, 8) == 0 ? 300000 : 3000);
                 bundles[pushed] = (struct session_bundle){.size = m.sizes[pushed]};
+                if (draw(&m.r, 4) == 0)
+                    bundles[pushed].options = (struct wire_text){OPTIONS, 2 + (uint32_t)draw(&m.r, 8000)};
                 session_push(w.s, &bundles[pushed]);
             }
             model_acts(&m, &w);
@@ -872,6 +883,28 @@ whatever_is_granted_and_lost_it_keeps_the_rules_and_loses_nothing(void **state)
         session_free(w.s);
     }
     free(bundles);
+}
+
+static void
+options_count_in_want_head_and_credit(void **state)
+{
+    struct world *w = *state;
+
+    is_welcomed(w, 1, 8099);
+    push_with(w, 100, 8000);
+    push_with(w, 100, 50);
+    const struct wire_msg *ping = sends(w, WIRE_PING);
+    assert_int_equal(ping->want, 8250);
+    assert_int_equal(ping->head, 8100);
+    sends_nothing(w);
+    gives_credit(w, 8100);
+    const struct wire_msg *bundle = sends(w, WIRE_BUNDLE);
+    assert_int_equal(bundle->size, 100);
+    assert_int_equal(bundle->want, 150);
+    assert_int_equal(bundle->head, 150);
+    sends_nothing(w);
+    gives_credit(w, 8100 + WIRE_COST_MIN);
+    assert_int_equal(sends(w, WIRE_BUNDLE)->want, 0);
 }
 
 /* --- log and health --- */
@@ -1199,6 +1232,7 @@ main(void)
         T(pings_go_out_in_time_and_silence_ends_the_connection),
         T(credit_of_an_older_hello_is_not_used),
         cmocka_unit_test(whatever_is_granted_and_lost_it_keeps_the_rules_and_loses_nothing),
+        T(options_count_in_want_head_and_credit),
         T(lines_wait_for_the_welcome_and_the_oldest_are_dropped),
         T(the_last_health_is_told_again_after_each_welcome),
         T(a_state_is_read_in_chunks),

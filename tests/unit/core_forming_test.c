@@ -123,7 +123,7 @@ options_without_a_format_are_refused_at_the_first_chunk(void **state)
     struct peer p = peer_welcomed(w, "feed");
 
     p.options = "{\"update\":true}";
-    peer_asks(&p, 2 * WORLD_CHUNK, 2 * WORLD_CHUNK);
+    peer_asks(&p, 3 * WORLD_CHUNK, 3 * WORLD_CHUNK);
     peer_sends(&p, 2 * WORLD_CHUNK);
     world_turn(w);
     assert_int_equal(w->n_kept, 0);
@@ -235,6 +235,53 @@ an_answer_that_nobody_asked_for_changes_nothing(void **state)
     assert_int_equal(figures(w).messages, 1);
 }
 
+static void
+options_cost_what_they_weigh(void **state)
+{
+    static char options[WIRE_OPTIONS_MAX + 1];
+    struct world *w = *state;
+    struct peer p = peer_welcomed(w, "stix");
+
+    memset(options, 'x', WIRE_OPTIONS_MAX);
+    peer_asks(&p, 10 + WIRE_OPTIONS_MAX, 10 + WIRE_OPTIONS_MAX);
+    assert_in_range(p.credit, 10 + WIRE_OPTIONS_MAX, WIRE_OPTIONS_MAX + 2 * WIRE_COST_MIN);
+    p.want = p.head = 0;
+    p.options = options;
+    peer_sends(&p, 10);
+    assert_false(was_cut(w, p.conn));
+    assert_int_equal(figures(w).held_bytes, 10 + WIRE_OPTIONS_MAX);
+}
+
+/* However much others hold: what it is given covers its next bundle with its options, or it waits. */
+static void
+the_largest_bundle_is_given_room_for_its_options_too(void **state)
+{
+    const struct core_connector list[] = {{.id = "stix", .target = 4, .format = WIRE_FMT_OPENCTI},
+                                          {.id = "feed", .target = 1}, {.id = "news", .target = 2},
+                                          {.id = "kev", .target = 3}};
+    uint32_t waited = 0;
+
+    (void)state;
+    for (uint64_t size = MIB / 2; size <= MIB; size += WIRE_OPTIONS_MAX / 2) {
+        struct world *w = world_with(4 * MIB, MIB);
+
+        broker_up(w, 0);
+        broker_up(w, 1);
+        world_configure(w, list, 4, NULL);
+        struct peer feed = peer_welcomed(w, "feed"), news = peer_welcomed(w, "news"), kev = peer_welcomed(w, "kev");
+        struct peer stix = peer_welcomed(w, "stix");
+
+        peer_pushes(&feed, MIB);
+        peer_pushes(&news, MIB);
+        peer_pushes(&kev, size);
+        peer_asks(&stix, MIB + WIRE_OPTIONS_MAX, MIB + WIRE_OPTIONS_MAX);
+        waited += stix.credit == 0;
+        assert_true(stix.credit == 0 || stix.credit >= MIB + WIRE_OPTIONS_MAX);
+        world_free(w);
+    }
+    assert_true(waited > 0);
+}
+
 int
 main(void)
 {
@@ -254,6 +301,8 @@ main(void)
         cmocka_unit_test_setup_teardown(a_refusal_for_a_program_that_is_gone_frees_its_body, setup, world_teardown),
         cmocka_unit_test_setup_teardown(what_is_formed_while_the_broker_is_away_goes_when_it_is_back, setup,
                                         world_teardown),
+        cmocka_unit_test_setup_teardown(options_cost_what_they_weigh, setup, world_teardown),
+        cmocka_unit_test(the_largest_bundle_is_given_room_for_its_options_too),
         cmocka_unit_test_setup_teardown(an_answer_that_nobody_asked_for_changes_nothing, setup, world_teardown),
     };
 

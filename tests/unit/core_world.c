@@ -646,6 +646,13 @@ peer_says(struct peer *p, enum wire_type type)
     say(p, &m, 0);
 }
 
+/* Bytes of a bundle and of its options. */
+static uint64_t
+weight(const struct peer *p, uint64_t size)
+{
+    return size + (p->options != NULL ? strlen(p->options) : 0);
+}
+
 void
 peer_chunk(struct peer *p, uint64_t seq, uint64_t size, uint64_t off, uint64_t len)
 {
@@ -653,7 +660,7 @@ peer_chunk(struct peer *p, uint64_t seq, uint64_t size, uint64_t off, uint64_t l
 
     m.has = 1ULL << WIRE_F_SEQ | 1ULL << WIRE_F_SIZE | 1ULL << WIRE_F_OFF | 1ULL << WIRE_F_WANT | 1ULL << WIRE_F_HEAD;
     if (off == 0)
-        p->spent += wire_cost(size);
+        p->spent += wire_cost(weight(p, size));
     if (off == 0 && p->format > 0) {
         m.has |= 1ULL << WIRE_F_FORMAT;
         m.format = (enum wire_format)(p->format - 1);
@@ -683,10 +690,10 @@ peer_sends(struct peer *p, uint64_t size)
 uint64_t
 peer_pushes(struct peer *p, uint64_t size)
 {
-    if (p->credit - p->spent < wire_cost(size))
-        peer_asks(p, size, size);
+    if (p->credit - p->spent < wire_cost(weight(p, size)))
+        peer_asks(p, weight(p, size), weight(p, size));
     p->want = p->head = 0;
-    if (p->credit - p->spent < wire_cost(size))
+    if (p->credit - p->spent < wire_cost(weight(p, size)))
         fail_msg("%s got no credit for %lu bytes", p->id, (unsigned long)size);
     return peer_sends(p, size);
 }

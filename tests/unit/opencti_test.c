@@ -956,6 +956,20 @@ a_key_is_found_twice_among_many(void **state)
     }
 }
 
+static void
+what_is_to_stop_is_given_up(void **state)
+{
+    atomic_bool stop = false;
+    struct world *w = *state;
+    const char *text = "{'id':'bundle--1','objects':[" OBJECT(A, "") "]}";
+
+    w->ask.stop = &stop;
+    assert_int_equal(split(w, text), 0);
+    stop = true;
+    assert_int_equal(split(w, text), -1);
+    assert_int_equal(w->fault, FORMAT_NOMEM);
+}
+
 /* --- Large ones --------------------------------------------------------------------------------------------------- */
 
 /* A chain of objects, each of which refers to the next. */
@@ -1151,6 +1165,7 @@ main(void)
         T(nothing_to_import_is_said),
         T(what_is_nested_too_deeply_is_refused),
         T(a_key_is_found_twice_among_many),
+        T(what_is_to_stop_is_given_up),
         T(a_chain_of_a_million_references_is_walked),
         T(a_count_that_doubles_ends_at_its_bound),
         T(each_allocation_may_fail),
