@@ -260,7 +260,7 @@ schedules_journal(struct loop *l, const struct core_effect *e)
                        .has_inputs = e->u.journal.inputs != NULL};
     if (n->has_inputs)
         n->inputs = *e->u.journal.inputs;
-    if (n->has_run)
+    if (e->u.journal.run != NULL)
         memcpy(n->run, e->u.journal.run, sizeof(n->run));
 }
 
