@@ -238,7 +238,7 @@ utilisation(const struct setting *s, double times, bool bounded)
 {
     const double rate = 2.0 * MB;
     /* The count interval where unacked is bounded; else stats_lag plus the poll. */
-    const double blind_s = bounded ? 0.2 : (flood_lag_ms(s->stats_ms) + s->stats_ms / 2) / 1000.0;
+    const double blind_s = bounded ? 0.2 : (flood_lag_ms(s->stats_ms) + 0.5 * s->stats_ms) / 1000;
     const double held = bounded ? 20.0 * BUNDLE : 0; /* what the prefetch holds is in the queue, too */
     struct flood_plan p = {.connectors = EIGHT, .one_queue = true, .bundle = BUNDLE, .telemetry = s->telemetry};
     struct taker_result r;
@@ -292,7 +292,7 @@ fairness(const struct setting *s)
 {
     const struct taker_plan steady = {.prefetch = 20, .rate = 4 * MB};
     struct flood_plan p = {.connectors = EIGHT, .one_queue = true, .threshold_mb = {5}, .bundle = BUNDLE, .telemetry = s->telemetry, .taker = {steady}};
-    double got[EIGHT], sum = 0, squares = 0, worst = 0;
+    double got[EIGHT] = {0}, sum = 0, squares = 0, worst = 0;
     struct flood *f;
 
     if (wanted(s, "fair-equal")) {
@@ -336,7 +336,7 @@ beside_a_hog(const struct setting *s)
     const double stated_ms = (0.2 * 5 * MB + 2 * BUNDLE) / rate * 1e3 + 200 /* the count interval */;
     double waits[N], most = 0;
     struct sluice_error e;
-    char *body = calloc(1, BUNDLE);
+    static char body[BUNDLE];
 
     if (!wanted(s, "hog"))
         return;
@@ -362,7 +362,6 @@ beside_a_hog(const struct setting *s)
     add(s, "hog", "wait_stated", stated_ms, "ms");
     judge("hog", "wait_most", most, most <= stated_ms, "the stated wait");
     flood_free(f);
-    free(body);
 }
 
 /* --- All ---------------------------------------------------------------------------------------------------------- */

@@ -210,7 +210,9 @@ write_down(struct loop *l, const struct journal_entry *line)
     linger(l);
     journal_write(l->journal, line);
     snprintf(what, sizeof(what), "schedule_%s", line->what);
-    log_event(l->log, LOG_INFO, what, LOG_STR("connector", line->connector), LOG_STR("run", run_name(line->run, run)),
+    /* A gate before a queue that is drained opens and closes each second: the journal has it. */
+    log_event(l->log, strncmp(line->what, "gate_", 5) == 0 ? LOG_DEBUG : LOG_INFO, what,
+              LOG_STR("connector", line->connector), LOG_STR("run", run_name(line->run, run)),
               LOG_STR("reasons", reason_names(line->reasons, reasons, sizeof(reasons))),
               LOG_TEXT("text", line->text, line->text_len));
 }
@@ -258,7 +260,7 @@ schedules_journal(struct loop *l, const struct core_effect *e)
                        .has_inputs = e->u.journal.inputs != NULL};
     if (n->has_inputs)
         n->inputs = *e->u.journal.inputs;
-    if (n->has_run)
+    if (e->u.journal.run != NULL)
         memcpy(n->run, e->u.journal.run, sizeof(n->run));
 }
 

@@ -13,7 +13,9 @@
 #include "err.h"
 #include "world.h"
 
-enum { PATH_CAP = 600, START_MS = 10 * 1000, STOP_MS = 10 * 1000 };
+enum { PATH_CAP = 600,
+       START_MS = 10 * 1000,
+       STOP_MS = 10 * 1000 };
 
 struct sluiced {
     struct world *world; /* borrowed */
@@ -49,6 +51,24 @@ sluiced_configure(struct sluiced *d, const struct sluiced_config *c, struct err 
     return fclose(f) == 0 ? 0 : err_set(err, ERR_IO, errno, "write %s", d->config);
 }
 
+/* A free port, and what is named by it.  One that an earlier gateway of this world had is not taken again: its state is there. */
+static int
+take_port(struct sluiced *d, struct err *err)
+{
+    for (int tries = 0; tries < 20; tries++) {
+        d->port = world_free_port();
+        (void)snprintf(d->endpoint, sizeof(d->endpoint), "tcp://127.0.0.1:%d", d->port);
+        (void)snprintf(d->config, sizeof(d->config), "%s/sluice-%d.cfg", world_dir(d->world), d->port);
+        (void)snprintf(d->log, sizeof(d->log), "%s/sluiced-%d.log", world_dir(d->world), d->port);
+        (void)snprintf(d->state, sizeof(d->state), "%s/state-%d", world_dir(d->world), d->port);
+        if (mkdir(d->state, 0700) == 0)
+            return 0;
+        if (errno != EEXIST)
+            break;
+    }
+    return err_set(err, ERR_IO, errno, "mkdir %s", d->state);
+}
+
 struct sluiced *
 sluiced_new(struct world *w, const struct sluiced_config *config, struct err *err)
 {
@@ -58,13 +78,7 @@ sluiced_new(struct world *w, const struct sluiced_config *config, struct err *er
         return NULL;
     }
     d->world = w;
-    d->port = world_free_port();
-    (void)snprintf(d->endpoint, sizeof(d->endpoint), "tcp://127.0.0.1:%d", d->port);
-    (void)snprintf(d->config, sizeof(d->config), "%s/sluice-%d.cfg", world_dir(w), d->port);
-    (void)snprintf(d->log, sizeof(d->log), "%s/sluiced-%d.log", world_dir(w), d->port);
-    (void)snprintf(d->state, sizeof(d->state), "%s/state-%d", world_dir(w), d->port);
-    if (mkdir(d->state, 0700) != 0) {
-        (void)err_set(err, ERR_IO, errno, "mkdir %s", d->state);
+    if (take_port(d, err) != 0) {
         free(d);
         return NULL;
     }

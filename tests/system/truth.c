@@ -1,7 +1,7 @@
 #include "truth.h"
 
-#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <amqp.h>
@@ -70,18 +70,31 @@ truth_start(const struct world *w, const char *const *queues, size_t n)
     truth_eval(w, expression);
 }
 
+/* A line: the name, and then as many figures as there are. */
+static bool
+read_line(char *line, const char *queue, struct truth *ret)
+{
+    uint64_t *const figures[] = {&ret->bytes, &ret->most, &ret->messages, &ret->unacked, &ret->samples, &ret->gap_ms};
+    const size_t len = strlen(queue);
+    char *at = line + len;
+
+    if (strncmp(line, queue, len) != 0 || line[len] != ' ')
+        return false;
+    for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++)
+        *figures[i] = strtoull(at, &at, 10);
+    return *at == '\n';
+}
+
 bool
 truth_of(const struct world *w, const char *queue, struct truth *ret)
 {
-    char path[600], name[TRUTH_NAME_CAP];
+    char path[600], line[400];
     struct truth t;
     bool found = false;
     FILE *f = fopen(path_of(w, path, sizeof(path)), "re");
 
-    while (!found && f != NULL &&
-           fscanf(f, "%63s %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, name, &t.bytes, &t.most,
-                  &t.messages, &t.unacked, &t.samples, &t.gap_ms) == 7)
-        found = strcmp(name, queue) == 0;
+    while (!found && f != NULL && fgets(line, sizeof(line), f) != NULL)
+        found = read_line(line, queue, &t);
     if (f != NULL)
         (void)fclose(f);
     if (found)
