@@ -11,16 +11,16 @@
 enum { BUCKETS = 4096 };
 
 struct entry {
-    char       *name;
-    const char *who;  /* the connector that said it; NULL: nobody in this reading */
-    uint32_t    next; /* in its bucket; CORE_NO_QUEUE ends it */
+    char *name;
+    const char *who; /* the connector that said it; NULL: nobody in this reading */
+    uint32_t next;   /* in its bucket; CORE_NO_QUEUE ends it */
 };
 
 struct gauged {
-    struct entry      *entries;
+    struct entry *entries;
     struct core_queue *list;
-    uint32_t           n, cap;
-    uint32_t           buckets[BUCKETS];
+    uint32_t n, cap;
+    uint32_t buckets[BUCKETS];
 };
 
 struct gauged *

@@ -10,7 +10,9 @@
 #include "err.h"
 #include "settings_parts.h"
 
-enum { PORT = 5672, PORT_TLS = 5671, FILE_LOOKED_AT = 1024 * 1024 };
+enum { PORT = 5672,
+       PORT_TLS = 5671,
+       FILE_LOOKED_AT = 1024 * 1024 };
 
 static int
 copy_text(char **to, const char *from, struct err *err)
@@ -126,7 +128,7 @@ static int
 check_tcp(struct settings_draft *d, const char *rest, struct err *err)
 {
     const char *endpoint = d->s->door.endpoint, *colon = strrchr(rest, ':');
-    char        host[64], shown[SETTINGS_SHOWN_MAX], fixed[64];
+    char host[64], shown[SETTINGS_SHOWN_MAX], fixed[64];
 
     if (colon != NULL && colon[1] != '\0' && strchr(colon, ']') == NULL && !is_port(colon + 1))
         return settings_blame_key(d, "door.endpoint", err,
@@ -153,8 +155,8 @@ static int
 check_endpoint(struct settings_draft *d, struct err *err)
 {
     const char *endpoint = d->s->door.endpoint;
-    char        shown[SETTINGS_SHOWN_MAX];
-    size_t      most = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
+    char shown[SETTINGS_SHOWN_MAX];
+    size_t most = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
 
     if (strncmp(endpoint, "tcp://", 6) == 0)
         return check_tcp(d, endpoint + 6, err);
@@ -176,8 +178,8 @@ static int
 check_file(struct settings_draft *d, const char *key, const char *path, bool private, struct err *err)
 {
     struct err why = {0};
-    size_t     len;
-    char       shown[SETTINGS_SHOWN_MAX];
+    size_t len;
+    char shown[SETTINGS_SHOWN_MAX];
 
     if (path == NULL)
         return 0;
@@ -330,10 +332,10 @@ static int
 check_memory(struct settings_draft *d, struct err *err)
 {
     struct settings *s = d->s;
-    size_t   n;
+    size_t n;
     uint64_t quarter = s->memory.limit / 4;
     uint64_t most = (uint64_t)settings_keys(&n)[settings_key_index("memory.max_bundle")].max;
-    char     limit[32], largest[32];
+    char limit[32], largest[32];
 
     if (s->memory.max_bundle == 0)
         s->memory.max_bundle = quarter < most ? quarter : most;
@@ -364,7 +366,7 @@ static int
 check_unknown(struct settings_draft *d, struct err *err)
 {
     struct settings *s = d->s;
-    struct err  why = {0};
+    struct err why = {0};
     const char *key = default_target_given(d);
 
     s->has_default_target = key != NULL;

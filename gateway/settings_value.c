@@ -12,15 +12,14 @@
 
 struct unit {
     const char *name;
-    uint64_t    amount;
+    uint64_t amount;
 };
 
 /* Largest first, so that the first one that divides says it best. */
 static const struct unit size_units[] = {
     {"GiB", UINT64_C(1) << 30}, {"MiB", UINT64_C(1) << 20}, {"KiB", UINT64_C(1) << 10}, {"B", 1}};
 static const struct unit time_units[] = {
-    {"d", UINT64_C(86400000000)}, {"h", UINT64_C(3600000000)}, {"m", UINT64_C(60000000)},
-    {"s", UINT64_C(1000000)},     {"ms", UINT64_C(1000)},      {"us", 1}};
+    {"d", UINT64_C(86400000000)}, {"h", UINT64_C(3600000000)}, {"m", UINT64_C(60000000)}, {"s", UINT64_C(1000000)}, {"ms", UINT64_C(1000)}, {"us", 1}};
 
 /* Fields are reached by their offset; the table and the struct are kept in step by offsetof. */
 static void *
@@ -112,7 +111,7 @@ static int
 set_text(char **field, const struct settings_key *key, const char *text, struct err *err)
 {
     size_t len = strlen(text);
-    char  *copy = NULL;
+    char *copy = NULL;
 
     if (len < (size_t)key->min)
         return err_set(err, ERR_CONFIG, 0, "it is empty: write a value, or remove the key for the default");
@@ -269,7 +268,7 @@ void
 settings_value_print(const void *base, const struct settings_key *key, FILE *to)
 {
     const void *field = value_of(base, key);
-    char        buf[32];
+    char buf[32];
 
     switch (key->kind) {
     case SETTINGS_TEXT:

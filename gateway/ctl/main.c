@@ -7,7 +7,9 @@
 #include "err.h"
 #include "replay.h"
 
-enum { TOLD_MAX = 10, NO_INPUT = 66, USAGE = 2 };
+enum { TOLD_MAX = 10,
+       NO_INPUT = 66,
+       USAGE = 2 };
 
 struct tally {
     unsigned long lines, same, other, bad;
@@ -69,5 +71,6 @@ main(int argc, char **argv)
     for (int i = 1; i < argc && rc == 0; i++)
         rc = take_file(argv[i], &t);
     printf("same=%lu other=%lu unreadable=%lu\n", t.same, t.other, t.bad);
-    return rc != 0 ? rc : t.other > 0 || t.bad > 0 ? 1 : 0;
+    return rc != 0 ? rc : t.other > 0 || t.bad > 0 ? 1
+                                                   : 0;
 }
