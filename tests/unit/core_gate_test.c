@@ -287,22 +287,6 @@ room_that_is_short_is_shared_by_weight(void **state)
 }
 
 static void
-who_waits_for_a_lower_threshold_does_not_hold_up_the_others(void **state)
-{
-    struct world *w = *state;
-    struct peer low = peer_welcomed(w, "a"), p = peer_welcomed(w, "b");
-    struct wire_msg m = {.type = WIRE_READY, .schedule = WIRE_S_CONTINUOUS, .threshold = 100 * KB};
-    struct core_event e = {.kind = CORE_MESSAGE, .u.message = {.conn = low.conn, .msg = &m}};
-
-    m.has = 1ULL << WIRE_F_WANT | 1ULL << WIRE_F_HEAD | 1ULL << WIRE_F_SCHEDULE | 1ULL << WIRE_F_THRESHOLD;
-    world_step(w, &e);
-    peer_asks(&low, 100 * KB, 10 * KB);
-    assert_int_equal(fill(&p, 50 * KB, 3), 3);
-    assert_int_equal(fill(&low, 10 * KB, 3), 0); /* it waits in line, */
-    assert_int_equal(fill(&p, 50 * KB, 5), 5);   /* and they pass at once */
-}
-
-static void
 a_full_queue_does_not_hold_another(void **state)
 {
     struct world *w = *state;
@@ -650,7 +634,6 @@ main(void)
         TEST(bundles_of_two_connectors_count_together_in_one_queue),
         TEST(a_gate_that_closed_opens_when_the_queue_is_below_four_fifths),
         TEST(room_that_is_short_is_shared_by_weight),
-        TEST(who_waits_for_a_lower_threshold_does_not_hold_up_the_others),
         TEST(a_full_queue_does_not_hold_another),
         TEST(a_budget_holds_all_queues_of_its_group_together),
         TEST(a_connectors_own_word_may_lower_its_threshold_but_not_raise_what_is_configured),
