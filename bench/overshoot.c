@@ -1,9 +1,10 @@
 /* overshoot.c - how far do queues rise above their threshold, and what does it cost to keep them below?
  *
- * Eight connectors push as fast as they can towards a private RabbitMQ; what is in the queues is asked of the queues themselves
- * every 50 ms (tests/system/truth.h).  Beside it the policy "sample before each run": each connector reads the management API,
- * and if that shows less than the threshold publishes a whole run, unchecked, as OpenCTI's scheduler has its connectors do.
- * Then: how long does a steady consumer stand idle although connectors have plenty, by threshold; and who gets how much.
+ * Eight connectors push as fast as they can towards a private RabbitMQ; what is in the queues is asked of the queues
+ * themselves every 50 ms (tests/system/truth.h).  Beside it the policy "sample before each run": each connector reads
+ * the management API, and if that shows less than the threshold publishes a whole run, unchecked, as OpenCTI's
+ * scheduler has its connectors do.  Then: how long does a steady consumer stand idle although connectors have plenty,
+ * by threshold; and who gets how much.
  *
  * usage: overshoot [--quick] [--case NAME]     (--quick: statistics of 1 s only, thresholds of 2, 5, 20 MB) */
 #include <arpa/inet.h>
@@ -146,7 +147,8 @@ sample(int port, const char *queue)
     ssize_t n = -1;
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const int len = snprintf(text, sizeof(text),
-                             "GET /api/queues/%%2F/%s HTTP/1.0\r\nAuthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\r\n", queue);
+                             "GET /api/queues/%%2F/%s HTTP/1.0\r\nAuthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\r\n",
+                             queue);
 
     if (fd >= 0 && connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0 && send(fd, text, (size_t)len, 0) == len)
         while (have + 1 < sizeof(text) && (n = recv(fd, text + have, sizeof(text) - have - 1, 0)) > 0)
@@ -194,7 +196,8 @@ run_unchecked(void *arg)
     return NULL;
 }
 
-/* Each of eight has a quarter of the threshold to bring in each run, and runs half a statistics interval after the last. */
+/* Each of eight has a quarter of the threshold to bring in each run, and runs half a statistics interval after the
+ * last. */
 static void
 sample_before_each_run(const struct setting *s, double mb, const char *name)
 {
@@ -225,7 +228,8 @@ sample_before_each_run(const struct setting *s, double mb, const char *name)
     /* What it left would be in the way of the broker's memory. */
     char expression[200];
     (void)snprintf(expression, sizeof(expression),
-                   "{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, <<\"%s\">>)), rabbit_amqqueue:purge(Q).",
+                   "{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, <<\"%s\">>)), "
+                   "rabbit_amqqueue:purge(Q).",
                    queue);
     truth_eval(s->world, expression);
 }
@@ -291,7 +295,12 @@ static void
 fairness(const struct setting *s)
 {
     const struct taker_plan steady = {.prefetch = 20, .rate = 4 * MB};
-    struct flood_plan p = {.connectors = EIGHT, .one_queue = true, .threshold_mb = {5}, .bundle = BUNDLE, .telemetry = s->telemetry, .taker = {steady}};
+    struct flood_plan p = {.connectors = EIGHT,
+                           .one_queue = true,
+                           .threshold_mb = {5},
+                           .bundle = BUNDLE,
+                           .telemetry = s->telemetry,
+                           .taker = {steady}};
     double got[EIGHT] = {0}, sum = 0, squares = 0, worst = 0;
     struct flood *f;
 
@@ -303,7 +312,8 @@ fairness(const struct setting *s)
             squares += got[i] * got[i];
         }
         add(s, "fair-equal", "jain", sum * sum / (EIGHT * squares), "");
-        judge("fair-equal", "jain", sum * sum / (EIGHT * squares), sum * sum / (EIGHT * squares) >= 0.95, "at least 0.95");
+        judge("fair-equal", "jain", sum * sum / (EIGHT * squares), sum * sum / (EIGHT * squares) >= 0.95,
+              "at least 0.95");
         flood_free(f);
     }
     if (wanted(s, "fair-weights")) {
@@ -331,7 +341,12 @@ beside_a_hog(const struct setting *s)
 {
     enum { N = 100 };
     const double rate = 4.0 * MB;
-    struct flood_plan p = {.connectors = 2, .one_queue = true, .threshold_mb = {5}, .bundle = BUNDLE, .telemetry = s->telemetry, .taker = {{.prefetch = 20, .rate = 4 * MB}}};
+    struct flood_plan p = {.connectors = 2,
+                           .one_queue = true,
+                           .threshold_mb = {5},
+                           .bundle = BUNDLE,
+                           .telemetry = s->telemetry,
+                           .taker = {{.prefetch = 20, .rate = 4 * MB}}};
     /* Until the gate opens again, below 0.8, and its turn: all weights by its own, times a bundle. */
     const double stated_ms = (0.2 * 5 * MB + 2 * BUNDLE) / rate * 1e3 + 200 /* the count interval */;
     double waits[N], most = 0;
@@ -373,7 +388,8 @@ with_statistics_of(struct setting *s, int stats_ms)
     char name[40];
 
     s->stats_ms = stats_ms;
-    (void)snprintf(s->telemetry, sizeof(s->telemetry), "poll = \"%dms\"; timeout = \"2s\"; stats_lag = \"%dms\"; stale_after = \"%dms\";",
+    (void)snprintf(s->telemetry, sizeof(s->telemetry),
+                   "poll = \"%dms\"; timeout = \"2s\"; stats_lag = \"%dms\"; stale_after = \"%dms\";",
                    stats_ms / 2, flood_lag_ms(stats_ms), 4 * stats_ms);
     s->world = flood_world(stats_ms);
     if (s->world == NULL)

@@ -113,8 +113,8 @@ gauged_intern(struct gauged *g, const char *name, const struct core_queue *said,
         return -1;
     if (g->entries[number].who != NULL && !agree(&g->list[number], said))
         return err_set(err, ERR_CONFIG, 0,
-                       "connectors: \"%.64s\" and \"%.64s\" have the queue \"%.40s\" together, and differ in group, shared "
-                       "or unacked_max: write the same for both",
+                       "connectors: \"%.64s\" and \"%.64s\" have the queue \"%.40s\" together, and differ in group, "
+                       "shared or unacked_max: write the same for both",
                        g->entries[number].who, who, name);
     g->list[number] = *said;
     g->entries[number].who = who;

@@ -16,8 +16,8 @@ struct gauged *gauged_new(struct err *err);
 /* A new reading of the configuration begins: what was said of queues before is forgotten, their numbers stay. */
 void gauged_begin(struct gauged *g);
 
-/* The number of the queue `name` ("": CORE_NO_QUEUE), of which `said` holds; who: the connector that says so, lent until
- * the next gauged_begin.  -1: ERR_NOMEM, ERR_FULL, ERR_CONFIG (another said otherwise since gauged_begin). */
+/* The number of the queue `name` ("": CORE_NO_QUEUE), of which `said` holds; who: the connector that says so, lent
+ * until the next gauged_begin.  -1: ERR_NOMEM, ERR_FULL, ERR_CONFIG (another said otherwise since gauged_begin). */
 int64_t gauged_intern(struct gauged *g, const char *name, const struct core_queue *said, const char *who,
                       struct err *err);
 

@@ -1,4 +1,5 @@
-/* measures.c - how full the broker's queues are: what telemetry and counts say, told to the core; what it asks, asked. */
+/* measures.c - how full the broker's queues are: what telemetry and counts say, told to the core; what it asks,
+ * asked. */
 #include <stdlib.h>
 
 #include "broker/counts.h"
@@ -174,9 +175,11 @@ measures_news(struct loop *l, const struct core_effect *e)
         {GAUGE_N_LAG, "stats_lag_violated",
          "a figure of the broker was older than telemetry.stats_lag: raise it to the broker's "
          "collect_statistics_interval plus 5 s, at least"},
-        {GAUGE_N_FOREIGN, "drift", "more is in the queue than was published from here: does somebody else publish to it?"},
+        {GAUGE_N_FOREIGN, "drift",
+         "more is in the queue than was published from here: does somebody else publish to it?"},
         {GAUGE_N_FELL, "drift", "much less is in the queue than its consumers took: was it purged?"},
-        {GAUGE_N_DEAD, "drift", "the broker's figure does not change although messages are published: its statistics stand still"},
+        {GAUGE_N_DEAD, "drift",
+         "the broker's figure does not change although messages are published: its statistics stand still"},
         {GAUGE_N_UNBOUNDED, "drift", "consumers hold more messages than their prefetch says: only samples count now"},
     };
 

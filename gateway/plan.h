@@ -14,8 +14,8 @@ struct settings;
 struct targets;
 struct telemetry_config;
 
-/* The connectors for the core, their targets and queues interned; *ret_unknown is what others get, where accept_unknown is set.
- * *ret_list has s->n_connectors of them; the caller frees it.  0 or -1 (ERR_NOMEM, ERR_FULL). */
+/* The connectors for the core, their targets and queues interned; *ret_unknown is what others get, where accept_unknown
+ * is set.  *ret_list has s->n_connectors of them; the caller frees it.  0 or -1 (ERR_NOMEM, ERR_FULL). */
 int plan_connectors(const struct settings *s, struct targets *targets, struct gauged *queues,
                     struct core_connector **ret_list, struct core_connector *ret_unknown, struct err *err);
 

@@ -83,7 +83,8 @@ struct settings {
     } broker;
     struct {
         enum settings_source source; /* telemetry.source: "management", "prometheus" or "off" */
-        char    *url;          /* telemetry.url: one or more, comma-separated; NULL: each of broker.hosts, its usual port */
+        char    *url;          /* telemetry.url: one or more, comma-separated; NULL: each of broker.hosts, its usual
+                                * port */
         char    *user;         /* telemetry.user: NULL is broker.user, with its password */
         char    *password, *password_file; /* as the broker's */
         char    *ca_file;      /* telemetry.ca_file: of https; NULL is the system's */

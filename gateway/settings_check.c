@@ -274,12 +274,14 @@ check_telemetry(struct settings_draft *d, struct err *err)
                                   "figures come once in telemetry.poll, so they would be too old in between: write at "
                                   "least twice that");
     if (s->telemetry.password_file != NULL && s->telemetry.password != NULL)
-        return settings_blame_key(d, "telemetry.password", err, "telemetry.password_file is set too: unset one of them");
+        return settings_blame_key(d, "telemetry.password", err,
+                                  "telemetry.password_file is set too: unset one of them");
     if (s->telemetry.password_file != NULL)
         return settings_password_read(d, "telemetry.password_file", s->telemetry.password_file, &s->telemetry.password,
                                       err);
     if (s->telemetry.user != NULL && s->telemetry.password == NULL)
-        return settings_blame_key(d, "telemetry.user", err, "there is no password for it: write password_file = \"...\";");
+        return settings_blame_key(d, "telemetry.user", err,
+                                  "there is no password for it: write password_file = \"...\";");
     return check_file(d, "telemetry.ca_file", s->telemetry.ca_file, false, err);
 }
 
@@ -305,7 +307,8 @@ check_budgets(struct settings_draft *d, struct err *err)
 
         if (c->group != NULL && g == NULL)
             return settings_blame(c->where, c->id, err,
-                                  "there is no group \"%.40s\": write groups = ( { name = \"...\"; budget = \"2GB\"; } );",
+                                  "there is no group \"%.40s\": write groups = ( { name = \"...\"; budget = "
+                                  "\"2GB\"; } );",
                                   c->group);
         if (!c->threshold.given)
             continue;
@@ -313,15 +316,15 @@ check_budgets(struct settings_draft *d, struct err *err)
         if (g != NULL && c->threshold.micro > g->budget) {
             settings_amount(SETTINGS_SIZE, g->budget, budget, sizeof(budget));
             return settings_blame(c->where, c->id, err,
-                                  "queue_threshold (%s MB) is above the budget of its group (%s, at %s): lower the one or "
-                                  "raise the other",
+                                  "queue_threshold (%s MB) is above the budget of its group (%s, at %s): lower the one "
+                                  "or raise the other",
                                   threshold, budget, g->where);
         }
         if (s->admission.budget > 0 && c->threshold.micro > s->admission.budget) {
             settings_amount(SETTINGS_SIZE, s->admission.budget, budget, sizeof(budget));
             return settings_blame(c->where, c->id, err,
-                                  "queue_threshold (%s MB) is above admission.budget (%s, at %s): lower the one or raise "
-                                  "the other",
+                                  "queue_threshold (%s MB) is above admission.budget (%s, at %s): lower the one or "
+                                  "raise the other",
                                   threshold, budget, d->where[settings_key_index("admission.budget")]);
         }
     }

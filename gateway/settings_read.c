@@ -400,7 +400,8 @@ read_groups(const struct reading *r, config_setting_t *list)
 
     if (config_setting_type(list) != CONFIG_TYPE_LIST || n > SETTINGS_GROUPS_MAX)
         return settings_blame(where(r, list, place), "groups", r->err,
-                              "expected a list of at most %d: write groups = ( { name = \"feeds\"; budget = \"2GB\"; } );",
+                              "expected a list of at most %d: write groups = ( { name = \"feeds\"; budget = "
+                              "\"2GB\"; } );",
                               SETTINGS_GROUPS_MAX);
     s->groups = calloc(n + 1, sizeof(*s->groups));
     if (s->groups == NULL)

@@ -19,7 +19,8 @@ struct unit {
 static const struct unit size_units[] = {
     {"GiB", UINT64_C(1) << 30}, {"MiB", UINT64_C(1) << 20}, {"KiB", UINT64_C(1) << 10}, {"B", 1}};
 static const struct unit time_units[] = {
-    {"d", UINT64_C(86400000000)}, {"h", UINT64_C(3600000000)}, {"m", UINT64_C(60000000)}, {"s", UINT64_C(1000000)}, {"ms", UINT64_C(1000)}, {"us", 1}};
+    {"d", UINT64_C(86400000000)}, {"h", UINT64_C(3600000000)}, {"m", UINT64_C(60000000)}, {"s", UINT64_C(1000000)},
+    {"ms", UINT64_C(1000)}, {"us", 1}};
 
 /* Fields are reached by their offset; the table and the struct are kept in step by offsetof. */
 static void *
@@ -191,7 +192,8 @@ set_duration(int64_t *field, const struct settings_key *key, const char *text, s
 static int
 set_decimal(struct settings_decimal *field, const struct settings_key *key, const char *text, struct err *err)
 {
-    const size_t whole = strspn(text, "0123456789"), rest = text[whole] == '.' ? strspn(text + whole + 1, "0123456789") : 0;
+    const size_t whole = strspn(text, "0123456789");
+    const size_t rest = text[whole] == '.' ? strspn(text + whole + 1, "0123456789") : 0;
     const bool ends = text[whole] == '\0' || (text[whole] == '.' && rest >= 1 && text[whole + 1 + rest] == '\0');
     char shown[SETTINGS_SHOWN_MAX];
     uint64_t micro = 0;

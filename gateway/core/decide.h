@@ -20,9 +20,11 @@ struct decide_inputs {
     struct decide_level queue;   /* the connector's, against its threshold */
     struct decide_level group;   /* all queues of its group, against their budget */
     struct decide_level all;     /* all queues, against the broker's budget */
-    struct decide_level memory;  /* what the broker uses and what is on its way there, against what keeps it from an alarm */
+    struct decide_level memory;  /* what the broker uses and what is on its way there, against what keeps it from an
+                                  * alarm */
     struct decide_level disk;    /* what must stay free and what is on its way there, against what is free */
-    uint32_t resume_ppm;         /* what was closed opens below so many millionths of its limit, so that it does not flap */
+    uint32_t resume_ppm;         /* what was closed opens below so many millionths of its limit, so that it does not
+                                  * flap */
     uint32_t before;             /* bits of wire_hold: the answer before */
     bool     run_on_stale;       /* what is unknown does not hold */
     bool     first_free;         /* the first run ever: its queue does not hold it, however full */

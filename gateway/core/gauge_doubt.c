@@ -83,7 +83,8 @@ doubt_against(struct gauge *g, uint64_t bytes, uint64_t messages)
         return raise_lag(g, g->anchor_us - from_us, over.bytes);
     if (over.bytes > 0 || over.messages > 0)
         return foreign(g, over.bytes);
-    /* One that repeated itself was not taken for new, so the bound held; but its last repetition should have shown it. */
+    /* One that repeated itself was not taken for new, so the bound held; but its last repetition should have shown
+     * it. */
     since = ledger_since(&g->ledger, g->asked_us - g->lag_us - 1);
     over = unexplained(g, since, bytes, messages);
     return came_late(g, g->asked_us, over, &from_us) ? raise_lag(g, g->asked_us - from_us, over.bytes) : 0;

@@ -62,7 +62,8 @@ main(int argc, char **argv)
 
     if (argc < 2 || strcmp(argv[1], "--help") == 0) {
         printf("usage: %s JOURNAL...\n"
-               "Decide again what a journal (journal.log in the gateway's state.dir; - is standard input) says was decided,\n"
+               "Decide again what a journal (journal.log in the gateway's state.dir; - is standard input) says was "
+               "decided,\n"
                "from the figures that it says it was decided from.\n"
                "Exit status: 0 all the same; 1 some are not; 2 usage; 66 a file cannot be read.\n",
                program_invocation_short_name);

@@ -1,7 +1,8 @@
 /* replay.h - a line of the journal, decided again.
  *
  * Each permit, hold, and gate that closed or opened is written down with the figures that it was made from
- * (store/journal.h); here the same function of the core (core/decide.h) is given the same figures.  No I/O; any thread. */
+ * (store/journal.h); here the same function of the core (core/decide.h) is given the same figures.  No I/O; any
+ * thread. */
 #ifndef REPLAY_H
 #define REPLAY_H
 

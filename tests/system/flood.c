@@ -59,7 +59,8 @@ name_queues(struct flood *f)
         const uint32_t q = f->plan.one_queue ? 0 : i;
         const uint64_t bytes = (uint64_t)(threshold(&f->plan, i) * 1e6);
 
-        (void)snprintf(f->queues[q], sizeof(f->queues[q]), "%s-%" PRIx64 "-%u", base, (uint64_t)clock_mono_us() & 0xffffffff, q);
+        (void)snprintf(f->queues[q], sizeof(f->queues[q]), "%s-%" PRIx64 "-%u", base,
+                       (uint64_t)clock_mono_us() & 0xffffffff, q);
         f->limit[q] = f->limit[q] > bytes ? f->limit[q] : bytes;
     }
 }
@@ -220,9 +221,10 @@ flood_figures(const struct flood *f, struct flood_figures *ret)
 
         ret->most[i] = (double)t.most / (double)f->limit[i];
         ret->above[i] = ((double)t.most - (double)f->limit[i]) / (double)f->plan.bundle;
-        print_message("  %s: at most %.3f of %.3f MB (%.4f), now %.3f; %" PRIu64 " looks, at most %" PRIu64 " ms apart\n",
-                      f->queues[i], (double)t.most / 1e6, (double)f->limit[i] / 1e6, ret->most[i], (double)t.bytes / 1e6,
-                      t.samples, t.gap_ms);
+        print_message("  %s: at most %.3f of %.3f MB (%.4f), now %.3f; %" PRIu64 " looks, at most %" PRIu64
+                      " ms apart\n",
+                      f->queues[i], (double)t.most / 1e6, (double)f->limit[i] / 1e6, ret->most[i],
+                      (double)t.bytes / 1e6, t.samples, t.gap_ms);
         assert_true(t.samples > 0);
     }
 }

@@ -1,7 +1,7 @@
 /* flood.h - connectors that push as fast as they can towards queues with thresholds, and what then is in the queues.
  *
- * A broker with its management API serves many floods, one after the other, each with new queues and a new gateway.  Every
- * queue has a tripwire: it refuses what would bring it more than one bundle above its highest threshold.
+ * A broker with its management API serves many floods, one after the other, each with new queues and a new gateway.
+ * Every queue has a tripwire: it refuses what would bring it more than one bundle above its highest threshold.
  * What fails ends the test.  Thread: the main thread only. */
 #ifndef FLOOD_H
 #define FLOOD_H
@@ -45,8 +45,8 @@ struct flood {
     uint64_t limit[FLOOD_MOST]; /* of each queue: its highest threshold, bytes */
 };
 
-/* A broker for all floods, with this collect_statistics_interval.  Below 5 s the management plugin collects each second, and
- * not each 5 s as it does unless told otherwise: so a figure is flood_lag_ms old at most. */
+/* A broker for all floods, with this collect_statistics_interval.  Below 5 s the management plugin collects each
+ * second, and not each 5 s as it does unless told otherwise: so a figure is flood_lag_ms old at most. */
 struct world *flood_world(int stats_ms);
 int flood_lag_ms(int stats_ms);
 

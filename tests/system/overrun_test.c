@@ -1,5 +1,5 @@
-/* overrun_test.c - connectors that push as fast as they can: what is in the queue, by the queue's own word, never is more
- * than its threshold and one bundle; and a gate that stays shut is no answer. */
+/* overrun_test.c - connectors that push as fast as they can: what is in the queue, by the queue's own word, never is
+ * more than its threshold and one bundle; and a gate that stays shut is no answer. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -122,7 +122,8 @@ unequal_thresholds_on_one_queue_are_each_kept(void **state)
         to_two += i < 3 ? flood_acked(f, i) * f->plan.bundle : 0;
         to_five += flood_acked(f, i) * f->plan.bundle;
     }
-    print_message("  those to 2 MB pushed %.2f MB, with those to 5 MB %.2f\n", (double)to_two / 1e6, (double)to_five / 1e6);
+    print_message("  those to 2 MB pushed %.2f MB, with those to 5 MB %.2f\n", (double)to_two / 1e6,
+                  (double)to_five / 1e6);
     assert_true(to_two < 2000000 + f->plan.bundle && to_five < 5000000 + f->plan.bundle && to_five > 0);
     flood_kept_its_promise(f);
 }
@@ -134,11 +135,12 @@ eight_queues_with_all_kinds_of_consumers_are_kept_below_their_thresholds(void **
     const struct taker_plan steady = {.prefetch = 20, .rate = 1000000},
                             bursts = {.prefetch = 50, .rate = 8000000, .on_ms = 500, .off_ms = 1500},
                             hoard = {.prefetch = 10000, .hoards = true};
-    struct flood *f = flood(state, &(struct flood_plan){.connectors = 8,
-                                                        .threshold_mb = {5, 20, 5, 20, 5, 20, 2, 5},
-                                                        .bundle = 20000,
-                                                        .telemetry = SECOND,
-                                                        .taker = {{0}, {0}, steady, steady, bursts, bursts, hoard, hoard}});
+    struct flood *f = flood(state,
+                            &(struct flood_plan){.connectors = 8,
+                                                 .threshold_mb = {5, 20, 5, 20, 5, 20, 2, 5},
+                                                 .bundle = 20000,
+                                                 .telemetry = SECOND,
+                                                 .taker = {{0}, {0}, steady, steady, bursts, bursts, hoard, hoard}});
     struct taker_result r[FLOOD_MOST];
 
     flood_begin(f);
@@ -193,7 +195,8 @@ a_stats_lag_that_is_not_true_is_noticed(void **state)
                                                  .threshold_mb = {5},
                                                  .bundle = 50000,
                                                  .no_wire = true,
-                                                 .telemetry = "poll = \"100ms\"; stats_lag = \"200ms\"; stale_after = \"4s\";"});
+                                                 .telemetry = "poll = \"100ms\"; stats_lag = \"200ms\"; "
+                                                              "stale_after = \"4s\";"});
     struct flood_figures figures;
 
     flood_begin(f);
@@ -204,8 +207,8 @@ a_stats_lag_that_is_not_true_is_noticed(void **state)
 
 #define COLLECTORS "P <- [queue_metrics_metrics_collector, queue_coarse_metrics_metrics_collector]]."
 
-/* Collectors that stand still repeat their last figures for ever, with status 200; and one consumer without a prefetch holds
- * all that there is, so that counts see nothing either. */
+/* Collectors that stand still repeat their last figures for ever, with status 200; and one consumer without a prefetch
+ * holds all that there is, so that counts see nothing either. */
 static void
 statistics_that_stop_in_mid_run_overrun_nothing_and_come_back(void **state)
 {

@@ -51,7 +51,8 @@ sluiced_configure(struct sluiced *d, const struct sluiced_config *c, struct err 
     return fclose(f) == 0 ? 0 : err_set(err, ERR_IO, errno, "write %s", d->config);
 }
 
-/* A free port, and what is named by it.  One that an earlier gateway of this world had is not taken again: its state is there. */
+/* A free port, and what is named by it.  One that an earlier gateway of this world had is not taken again: its
+ * state is there. */
 static int
 take_port(struct sluiced *d, struct err *err)
 {

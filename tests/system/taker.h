@@ -24,7 +24,8 @@ struct taker *taker_start(const struct taker_plan *plan, struct err *err);
 
 struct taker_result {
     uint64_t bytes, messages;
-    int64_t idle_us, active_us; /* since the first message: without one, and in all, both without the time that it is off */
+    int64_t idle_us, active_us; /* since the first message: without one, and in all, both without the time that it is
+                                 * off */
 };
 
 /* So far; the counts begin again if `again`. */

@@ -1,5 +1,5 @@
-/* telemetry_faults_test.c - what says how full queues are fails in every way that it can: nothing new is published within a
- * poll, the status says why, it comes back by itself, and nothing is lost. */
+/* telemetry_faults_test.c - what says how full queues are fails in every way that it can: nothing new is published
+ * within a poll, the status says why, it comes back by itself, and nothing is lost. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -109,7 +109,7 @@ end_alone(void **state)
     return 0;
 }
 
-/* --- The scene: one connector that pushes 1 kB each 2 ms, into a queue that holds 50 MB ---------------------------- */
+/* --- The scene: one connector that pushes 1 kB each 2 ms, into a queue that holds 50 MB ------------------------ */
 
 static void
 gateway_on(struct here *h, int management_port, const char *more, const char *vhost)
@@ -119,10 +119,12 @@ gateway_on(struct here *h, int management_port, const char *more, const char *vh
     (void)snprintf(telemetry, sizeof(telemetry), "source = \"management\"; url = \"http://127.0.0.1:%d\"; " TELEMETRY,
                    management_port);
     (void)snprintf(rest, sizeof(rest),
-                   "connectors = ( { id = \"load-1\"; queue = \"%s\"; declare = %s; queue_threshold = 50; %s } );", h->queue,
-                   strstr(more, "declared") != NULL ? "false" : "true", strstr(more, "declared") != NULL ? "" : more);
+                   "connectors = ( { id = \"load-1\"; queue = \"%s\"; declare = %s; queue_threshold = 50; %s } );",
+                   h->queue, strstr(more, "declared") != NULL ? "false" : "true",
+                   strstr(more, "declared") != NULL ? "" : more);
     (void)snprintf(broker, sizeof(broker), "vhost = \"%s\";", vhost);
-    MUST_HAVE(h->gateway, sluiced_new(h->world, &(struct sluiced_config){.telemetry = telemetry, .rest = rest, .broker = broker}, &err));
+    const struct sluiced_config config = {.telemetry = telemetry, .rest = rest, .broker = broker};
+    MUST_HAVE(h->gateway, sluiced_new(h->world, &config, &err));
     MUST(sluiced_start(h->gateway, true, &err));
 }
 
@@ -422,7 +424,8 @@ a_queue_with_priorities_is_known_by_samples_alone(void **state)
     struct here *h = *state;
     amqp_connection_state_t conn = amqp_new_connection();
     amqp_socket_t *socket = amqp_tcp_socket_new(conn);
-    amqp_table_entry_t priority = {.key = amqp_cstring_bytes("x-max-priority"), .value = {.kind = AMQP_FIELD_KIND_I32, .value.i32 = 3}};
+    amqp_table_entry_t priority = {.key = amqp_cstring_bytes("x-max-priority"),
+                                   .value = {.kind = AMQP_FIELD_KIND_I32, .value.i32 = 3}};
 
     assert_int_equal(amqp_socket_open(socket, "127.0.0.1", world_broker_port(h->world)), AMQP_STATUS_OK);
     assert_int_equal(amqp_login(conn, "/", 0, 131072, 0, AMQP_SASL_METHOD_PLAIN, "guest", "guest").reply_type,
@@ -452,7 +455,8 @@ odd_names_of_a_vhost_and_a_queue_are_measured(void **state)
     struct here *h = *state;
 
     MUST(world_broker(h->world, "ctl", (const char *[]){"add_vhost", vhost, NULL}, &err));
-    MUST(world_broker(h->world, "ctl", (const char *[]){"set_permissions", "-p", vhost, "guest", ".*", ".*", ".*", NULL}, &err));
+    MUST(world_broker(h->world, "ctl",
+                      (const char *[]){"set_permissions", "-p", vhost, "guest", ".*", ".*", ".*", NULL}, &err));
     (void)snprintf(h->queue, sizeof(h->queue), "q/1 %%2F?#");
     gateway_on(h, proxy_port(h->proxy), "", vhost);
     push(h);
@@ -479,7 +483,8 @@ a_memory_alarm_holds_at_once_and_its_end_lets_go(void **state)
     struct standing s = orders_status(h->gateway, "load-1");
     while (strstr(s.reasons, "broker_alarm") == NULL && clock_mono_us() - blocked_us < WAIT_MS * INT64_C(1000))
         s = orders_status(h->gateway, "load-1");
-    print_message("  blocked %lld ms after the order; held by %s %lld ms later\n", (long long)(blocked_us - from_us) / 1000,
+    print_message("  blocked %lld ms after the order; held by %s %lld ms later\n",
+                  (long long)(blocked_us - from_us) / 1000,
                   s.reasons, (long long)(clock_mono_us() - blocked_us) / 1000);
     assert_true(clock_mono_us() - blocked_us < 100000);
     MUST(world_broker(h->world, "ctl", (const char *[]){"set_vm_memory_high_watermark", "0.4", NULL}, &err));

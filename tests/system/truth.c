@@ -19,7 +19,8 @@ truth_eval(const struct world *w, const char *expression)
     struct err err = {.text = ""};
 
     (void)snprintf(dir, sizeof(dir), "%s/broker", world_dir(w));
-    const char *const argv[] = {world_source("tests/broker", script, sizeof(script)), "ctl", dir, "eval", expression, NULL};
+    const char *const argv[] = {world_source("tests/broker", script, sizeof(script)), "ctl", dir, "eval", expression,
+                                NULL};
     if (world_run(argv, 60000, out, sizeof(out), &err) != 0)
         fail_msg("eval: %s%s", err.text, out);
 }

@@ -29,7 +29,8 @@ void truth_start(const struct world *w, const char *const *queues, size_t n);
 /* false: no figure of it yet. */
 bool truth_of(const struct world *w, const char *queue, struct truth *ret);
 
-/* Declare a durable queue of the vhost "/" that refuses what would bring it above `most` ready bytes: a wire to trip over. */
+/* Declare a durable queue of the vhost "/" that refuses what would bring it above `most` ready bytes: a wire to trip
+ * over. */
 void truth_tripwire(const struct world *w, const char *queue, uint64_t most);
 
 /* Have the broker evaluate an expression. */

@@ -764,7 +764,12 @@ joined_entries_never_lower_a_bound(void **state)
         struct ledger exact = {.most = LEDGER_MOST}, joined = {.most = entries};
 
         for (uint64_t i = 1; i <= LEDGER_MOST; i++) {
-            const struct entry e = {.first = i, .last = i, .settled_us = (int64_t)i, .bytes = i * 7919 % 1000, .messages = 1, .largest = i * 7919 % 1000};
+            const struct entry e = {.first = i,
+                                    .last = i,
+                                    .settled_us = (int64_t)i,
+                                    .bytes = i * 7919 % 1000,
+                                    .messages = 1,
+                                    .largest = i * 7919 % 1000};
 
             assert_true(ledger_room(&exact) && ledger_room(&joined));
             ledger_put(&exact, &e);
