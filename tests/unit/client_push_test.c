@@ -158,6 +158,7 @@ a_format_or_options_that_cannot_be_are_refused_at_the_push(void **state)
         {.options = large},
     };
 
+    is_in(w, MUCH);
     assert_non_null(large);
     memset(large, ' ', 8193);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
