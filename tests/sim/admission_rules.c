@@ -188,7 +188,8 @@ look_at_age(struct adm *w, struct program *p)
     if ((s.reasons & WIRE_HOLD_TELEMETRY_STALE) != 0)
         return;
     TELL(w, "%s: held by %x; queue %u, asked at %.2f, threshold %lld, upper %lld (%u)", p->id, s.reasons, s.queue,
-         (double)w->queues[s.queue].asked_us / 1e6, (long long)s.threshold, (long long)s.gauge.upper, s.gauge.why);
+         (double)w->queues[s.queue].asked_us / 1e6, (long long)s.threshold, (long long)s.gauge.upper,
+         (unsigned)s.gauge.why);
     adm_breaks(w, "figures are too old, and do not hold");
 }
 

@@ -68,7 +68,7 @@ rabbit_start_with(struct rabbit *r, const char *const *options, const char *conf
     snprintf(broker, sizeof(broker), "%s/broker", world_dir(r->world));
     snprintf(conf, sizeof(conf), "%s/more.conf", world_dir(r->world));
     const char *argv[16] = {world_source("tests/broker", script, sizeof(script)), "start", broker, conf};
-    for (size_t i = 0; options[i] != NULL && i < 10; i++)
+    for (size_t i = 0; i < 10 && options[i] != NULL; i++)
         argv[4 + i] = options[i];
     if (write_conf(conf, conf_lines) != 0 || world_run(argv, BROKER_MS, out, sizeof(out), &err) != 0) {
         fprintf(stderr, "%s%s\n", err.text, out);

@@ -54,10 +54,10 @@ a_line_whose_figures_say_otherwise_is_told(void **state)
 static void
 what_is_no_line_of_a_journal_is_told(void **state)
 {
+    static const char no_decision[] = "{\"inputs\":{\"queue\":[-1,10],\"group\":[0,null],\"all\":[0,null],"
+                                      "\"memory\":[0,null],\"disk\":[0,null],\"resume_ppm\":800000,\"before\":0}}";
     static const char *const bad[] = {"", "x", "[]", "{\"inputs\":{}}", "{\"inputs\":{\"queue\":[1]}}",
-                                      "{\"a\":1,\"a\":2}",
-                                      "{\"inputs\":{\"queue\":[-1,10],\"group\":[0,null],\"all\":[0,null],"
-                                      "\"memory\":[0,null],\"disk\":[0,null],\"resume_ppm\":800000,\"before\":0}}"};
+                                      "{\"a\":1,\"a\":2}", no_decision};
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
