@@ -286,12 +286,13 @@ an_api_that_answers_with_noise_holds_until_it_makes_sense(void **state)
 static void
 an_api_that_comes_and_goes_each_second_loses_and_hangs_nothing(void **state)
 {
+    const struct proxy_fault cut = {.cut = true};
     struct here *h = *state;
 
     all_is_well(h);
     for (int i = 0; i < 8; i++) {
         const bool away = i % 2 == 0;
-        proxy_set(h->proxy, PROXY_UP, away ? &(struct proxy_fault){.cut = true} : NULL);
+        proxy_set(h->proxy, PROXY_UP, away ? &cut : NULL);
         if (away)
             proxy_cut_all(h->proxy, i % 4 == 0);
         world_sleep_ms(500);

@@ -429,7 +429,8 @@ format_forms(struct world *w, uint32_t slot, uint32_t messages, uint64_t bytes, 
 void
 format_refuses(struct world *w, uint32_t slot, enum wire_reason reason, const char *text)
 {
-    const struct core_event e = {.kind = CORE_REFUSED, .u.result = {slot, reason, text}};
+    const struct core_event e = {
+        .kind = CORE_REFUSED, .u.result = {.slot = slot, .reason = reason, .text = text}};
 
     world_step(w, &e);
 }
