@@ -638,7 +638,7 @@ clean:
 help:
 	@echo 'make              the gateway, the library and the connectors, in $(B)'
 	@echo 'make demo         feed, gateway and a private RabbitMQ, then the proof (ONCE=1 ends after it, FEED=file or URL)'
-	@echo 'make test         everything, with private RabbitMQs, in about nine minutes; installs what is missing'
+	@echo 'make test         everything, with private RabbitMQs, in 15 to 20 minutes; installs what is missing'
 	@echo 'make check        what runs offline: unit tests and the simulation, in about a minute'
 	@echo 'make asan tsan    check, under the sanitizers'
 	@echo 'make fuzz         each fuzz target for FUZZ_SECONDS ($(FUZZ_SECONDS))'
