@@ -125,16 +125,29 @@ CLIENT_SRC := \
     $(WIRE_SRC)
 
 # The daemon.
+GAUGE_SRC := \
+    gateway/core/gauge.c \
+    gateway/core/gauge_check.c \
+    gateway/core/gauge_doubt.c \
+    gateway/core/gauge_open.c \
+    gateway/core/gauge_pace.c \
+    gateway/core/gauge_view.c \
+    gateway/core/ledger.c
 CORE_SRC := \
     gateway/core/check.c \
+    gateway/core/check_gates.c \
     gateway/core/check_schedule.c \
     gateway/core/commit.c \
     gateway/core/core.c \
     gateway/core/credit.c \
     gateway/core/custody.c \
+    gateway/core/decide.c \
     gateway/core/due.c \
     gateway/core/forming.c \
+    gateway/core/gate.c \
+    $(GAUGE_SRC) \
     gateway/core/posting.c \
+    gateway/core/queues.c \
     gateway/core/run.c \
     gateway/core/schedule.c \
     gateway/core/session.c \
@@ -154,6 +167,18 @@ BROKER_SRC := \
     gateway/broker/verify.c \
     gateway/broker/watchdog.c \
     gateway/broker/window.c
+TELEMETRY_SRC := \
+    gateway/broker/backoff.c \
+    gateway/broker/figures.c \
+    gateway/broker/http.c \
+    gateway/broker/lives.c \
+    gateway/broker/manage.c \
+    gateway/broker/prom.c \
+    gateway/broker/round.c \
+    gateway/broker/rows.c \
+    gateway/broker/scrape.c \
+    gateway/broker/telemetry.c \
+    gateway/broker/wanted.c
 SETTINGS_SRC := \
     gateway/settings.c \
     gateway/settings_check.c \
@@ -196,6 +221,8 @@ OPENCTI_SRC := \
 GATEWAY_SRC := \
     $(CORE_SRC) \
     $(BROKER_SRC) \
+    $(TELEMETRY_SRC) \
+    gateway/broker/counts.c \
     $(SETTINGS_SRC) \
     $(STATE_SRC) \
     gateway/store/journal.c \
@@ -207,9 +234,11 @@ GATEWAY_SRC := \
     $(OPENCTI_SRC) \
     gateway/formats/former.c \
     gateway/formed.c \
+    gateway/gauged.c \
     gateway/loop.c \
     gateway/loop_open.c \
     gateway/main.c \
+    gateway/measures.c \
     gateway/plan.c \
     gateway/schedules.c \
     gateway/states.c \
@@ -224,7 +253,12 @@ GATEWAY_SRC := \
     common/text.c \
     $(WIRE_SRC)
 GATEWAY := $(B)/sluiced
-$(call program,sluiced,$(GATEWAY_SRC),zmq rabbitmq msgpack config sqlite3 jansson)
+$(call program,sluiced,$(GATEWAY_SRC),zmq rabbitmq msgpack config sqlite3 jansson curl)
+
+# What operators run.
+REPLAY_SRC := gateway/ctl/replay.c gateway/core/decide.c common/err.c common/text.c $(WIRE_SRC)
+REPLAY := $(B)/sluice-replay
+$(call program,sluice-replay,gateway/ctl/main.c $(REPLAY_SRC),jansson msgpack)
 
 # Connectors: $(call connector,NAME,SOURCES,LIBRARIES)
 KIT_SRC := \
@@ -277,7 +311,10 @@ $(call unit,operators_test,$(ADMIN_SRC) gateway/suggest.c $(CORE_SRC) common/clo
     $(WIRE_SRC),jansson msgpack)
 $(call unit,send_test,tests/parts_double.c gateway/broker/send.c gateway/broker/watchdog.c gateway/broker/window.c common/clock.c \
     common/err.c common/text.c,rabbitmq no_heap)
+$(call unit,replay_test,$(REPLAY_SRC) gateway/store/journal.c common/clock.c common/log.c common/mailbox.c,jansson msgpack)
 $(call unit,size_test,common/size.c common/err.c common/text.c)
+$(call unit,telemetry_test,tests/unit/tiny_http.c $(TELEMETRY_SRC) common/clock.c common/err.c common/log.c common/mailbox.c \
+    common/text.c,curl jansson)
 $(call unit,text_test,common/text.c)
 $(call unit,vectors_test,tests/vectors.c common/text.c $(WIRE_SRC),msgpack)
 $(call unit,watchdog_test,gateway/broker/watchdog.c common/clock.c common/err.c common/text.c)
@@ -290,16 +327,19 @@ $(call unit,core_run_test,$(CORE_WORLD),msgpack)
 $(call unit,core_opencti_test,$(CORE_WORLD),msgpack)
 $(call unit,core_takeover_test,$(CORE_WORLD),msgpack)
 $(call unit,core_custody_test,$(CORE_WORLD),msgpack)
+$(call unit,decide_test,gateway/core/decide.c)
+$(call unit,core_gate_test,$(CORE_WORLD),msgpack)
 $(call unit,core_forming_test,$(CORE_WORLD),msgpack)
 $(call unit,core_verdict_test,$(CORE_WORLD),msgpack)
 $(call unit,core_posting_test,$(CORE_WORLD),msgpack)
 $(call unit,core_credit_test,$(CORE_WORLD),msgpack)
 $(call unit,core_memory_test,$(CORE_WORLD),msgpack no_heap)
+$(call unit,gauge_test,$(GAUGE_SRC) common/err.c common/text.c)
 $(call unit,bodies_test,gateway/bodies.c common/err.c common/text.c,no_heap)
 $(call unit,files_test,gateway/files.c common/clock.c common/err.c common/log.c common/text.c)
 $(call unit,targets_test,gateway/targets.c common/err.c common/text.c)
 $(call unit,router_test,gateway/doors/router.c common/clock.c common/err.c common/text.c,zmq)
-$(call unit,plan_test,gateway/plan.c gateway/targets.c $(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
+$(call unit,plan_test,gateway/gauged.c gateway/plan.c gateway/targets.c $(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
 $(call unit,commit_test,$(CORE_WORLD),msgpack)
 $(call unit,settings_test,$(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
 $(call unit,state_test,$(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c,sqlite3)
@@ -334,6 +374,17 @@ FLEET_SRC := \
     tests/sim/script.c
 $(call sim,schedule_sim,$(FLEET_SRC) $(CORE_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
 
+ADMISSION_SRC := \
+    tests/sim/admission_broker.c \
+    tests/sim/admission_draw.c \
+    tests/sim/admission_peer.c \
+    tests/sim/admission_rules.c \
+    tests/sim/admission_world.c \
+    tests/sim/broker_model.c \
+    tests/sim/heap.c
+$(call sim,admission_sim,$(ADMISSION_SRC) $(CORE_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
+$(call sim,gauge_sim,tests/sim/broker_model.c tests/sim/gauge_world.c $(GAUGE_SRC) common/err.c common/text.c)
+
 # Tests against a private RabbitMQ: $(call system,NAME,MORE SOURCES,LIBRARIES)
 WORLD_SRC := \
     tests/system/consumer.c \
@@ -356,6 +407,9 @@ $(call system,faults_connector_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
 WORKER_SRC := tests/system/feed.c tests/system/stix.c tests/system/worker.c
 $(call system,format_test,$(WORKER_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
 $(call system,format_faults_test,$(WORKER_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
+FLOOD_SRC := tests/system/flood.c tests/system/orders.c tests/system/taker.c tests/system/truth.c
+$(call system,overrun_test,$(FLOOD_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
+$(call system,telemetry_faults_test,tests/unit/tiny_http.c $(FLOOD_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
 SCENE_SRC := tests/opencti_doc.c tests/system/orders.c tests/system/program.c tests/system/scene.c
 $(call system,schedule_test,$(SCENE_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
 $(call system,schedule_words_test,$(SCENE_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
@@ -378,7 +432,9 @@ PUB_SRC := \
     common/text.c
 $(call system,publisher_test,$(PUB_SRC),rabbitmq)
 $(call system,publisher_faults_test,$(PUB_SRC),rabbitmq)
+$(call system,counts_test,$(PUB_SRC) gateway/broker/backoff.c gateway/broker/counts.c,rabbitmq)
 $(call system,publisher_parts_test,tests/parts_double.c tests/system/proxy.c $(PUB_SRC),rabbitmq no_heap)
+$(call system,telemetry_test,$(PUB_SRC) $(TELEMETRY_SRC),rabbitmq curl jansson)
 
 # Tests that are scripts; they print TAP.
 SYSTEM_SCRIPTS := \
@@ -396,6 +452,8 @@ $(call tool,opencti_split,$(OPENCTI_SRC) common/err.c common/text.c)
 $(call fuzz,kev_fuzz,$(KEV_SRC:connectors/cisa-kev/run.c=) tests/unit/sluice_double.c,config curl jansson crypto)
 $(call fuzz,opencti_fuzz,$(OPENCTI_SRC) common/err.c common/text.c,jansson)
 $(call fuzz,settings_fuzz,$(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
+$(call fuzz,telemetry_fuzz,gateway/broker/figures.c gateway/broker/http.c gateway/broker/prom.c gateway/broker/rows.c \
+    common/clock.c common/err.c common/text.c,curl jansson)
 $(call fuzz,wire_fuzz,common/text.c $(WIRE_SRC),msgpack)
 
 # Benches, one question each: $(call bench,NAME,MORE SOURCES,LIBRARIES)
@@ -403,16 +461,20 @@ $(call bench,client,common/clock.c common/err.c common/text.c $(WIRE_SRC),sluice
 $(call bench,format,bench/report.c $(OPENCTI_SRC) common/err.c common/text.c,jansson math)
 $(call bench,forward,bench/report.c bench/leg.c bench/bare.c bench/drain.c bench/rabbit.c tests/system/sluiced.c \
     tests/system/world.c common/clock.c common/err.c,sluice rabbitmq zmq math)
+$(call bench,overshoot,bench/rabbit.c bench/report.c $(FLOOD_SRC) tests/system/load.c tests/system/ledger.c \
+    tests/system/sluiced.c tests/system/world.c common/clock.c common/err.c common/text.c,cmocka sluice rabbitmq jansson math)
 $(call bench,permit,bench/asker.c bench/crowd.c bench/echo.c bench/report.c tests/system/sluiced.c tests/system/world.c \
     common/clock.c common/err.c common/text.c $(WIRE_SRC),msgpack zmq math)
 $(call bench,turn,bench/report.c tests/system/world.c common/clock.c common/err.c common/text.c $(CORE_SRC) $(WIRE_SRC),msgpack math)
+$(call bench,telemetry,tests/system/world.c $(TELEMETRY_SRC) common/clock.c common/err.c common/log.c common/mailbox.c \
+    common/text.c,curl jansson rabbitmq)
 $(call bench,wire,common/text.c $(WIRE_SRC),msgpack)
 
 # --- The usual targets ------------------------------------------------------------------------------------------------
 LIBRARY := $(B)/libsluice.a $(B)/libsluice.so
 
 # With a recipe there is no word of nothing to be done.
-all: $(GATEWAY) $(LIBRARY) $(CONNECTORS)
+all: $(GATEWAY) $(REPLAY) $(LIBRARY) $(CONNECTORS)
 	@:
 .DEFAULT_GOAL := all
 
@@ -558,7 +620,7 @@ DOCS := README.md ARCHITECTURE.md LICENSE $(wildcard docs/*.md) bench/README.md 
     include/sluice/sluice.h tests/vectors/index.tsv $(wildcard tests/vectors/*/*.bin)
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/sluice
-	install -m 755 $(GATEWAY) $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(GATEWAY) $(REPLAY) $(DESTDIR)$(PREFIX)/bin
 	for c in $(CONNECTORS); do install -m 755 $$c $(DESTDIR)$(PREFIX)/bin/sluice-$${c##*/} || exit 1; done
 	install -m 644 include/sluice/sluice.h $(DESTDIR)$(PREFIX)/include/sluice
 	install -m 644 $(B)/libsluice.a $(DESTDIR)$(PREFIX)/lib
@@ -576,7 +638,7 @@ clean:
 help:
 	@echo 'make              the gateway, the library and the connectors, in $(B)'
 	@echo 'make demo         feed, gateway and a private RabbitMQ, then the proof (ONCE=1 ends after it, FEED=file or URL)'
-	@echo 'make test         everything, with private RabbitMQs, in about nine minutes; installs what is missing'
+	@echo 'make test         everything, with private RabbitMQs, in 15 to 20 minutes; installs what is missing'
 	@echo 'make check        what runs offline: unit tests and the simulation, in about a minute'
 	@echo 'make asan tsan    check, under the sanitizers'
 	@echo 'make fuzz         each fuzz target for FUZZ_SECONDS ($(FUZZ_SECONDS))'

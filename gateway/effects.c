@@ -236,6 +236,12 @@ effects_take(void *ctx, const struct core_effect *e)
     case CORE_COMMIT_FAIL:
         states_fail(l->states, e->u.fail.ticket, e->u.fail.reason, e->u.fail.seq);
         break;
+    case CORE_COUNT:
+        measures_count(l, e->u.queue);
+        break;
+    case CORE_NEWS:
+        measures_news(l, e);
+        break;
     case CORE_JOURNAL:
         schedules_journal(l, e);
         break;

@@ -43,6 +43,7 @@ formed(struct loop *l, const struct former_result *r)
     e.u.formed.slot = r->ticket;
     e.u.formed.messages = r->parts->n;
     e.u.formed.bytes = r->parts->bytes;
+    e.u.formed.largest = r->parts->largest;
     e.u.formed.left_out = r->notes.too_large > 0 ? r->notes.text : NULL;
     if (r->notes.incompatible > 0 || r->notes.too_large > 0)
         log_event(l->log, LOG_WARN, "objects_left_out", LOG_STR("connector", r->connector), LOG_INT("seq", r->seq),

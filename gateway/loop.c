@@ -10,12 +10,15 @@
 #include <unistd.h>
 
 #include "admin/operators.h"
+#include "bodies.h"
 #include "clock.h"
 #include "doors/door.h"
 #include "err.h"
+#include "gauged.h"
 #include "log.h"
 #include "loop_parts.h"
 #include "mailbox.h"
+#include "parts.h"
 #include "plan.h"
 #include "settings.h"
 #include "states.h"
@@ -144,6 +147,19 @@ reason_of(enum pub_event_kind kind)
     }
 }
 
+/* Of a bundle that did not go whole: how much of it went all the same?  Not less than did. */
+static void
+went(const struct loop *l, struct core_event *e)
+{
+    const struct body *body = bodies_at(l->bodies, e->u.result.slot);
+    const struct parts *parts = body == NULL ? NULL : body->parts;
+
+    if (parts == NULL)
+        return;
+    e->u.result.went = parts->went;
+    e->u.result.went_bytes = parts->went * parts->largest < parts->bytes ? parts->went * parts->largest : parts->bytes;
+}
+
 static void
 take_pub_event(struct loop *l, const struct pub_event *p)
 {
@@ -171,6 +187,7 @@ take_pub_event(struct loop *l, const struct pub_event *p)
         log_event(l->log, LOG_WARN, "broker_nacked", LOG_INT("publisher", p->publisher), LOG_STR("text", p->text));
         e.kind = CORE_RETRY;
         e.u.result.slot = (uint32_t)p->ticket;
+        went(l, &e);
         break;
     case PUB_RETURNED:
     case PUB_REFUSED:
@@ -180,6 +197,7 @@ take_pub_event(struct loop *l, const struct pub_event *p)
         e.u.result.slot = (uint32_t)p->ticket;
         e.u.result.reason = reason_of(p->kind);
         e.u.result.text = p->text;
+        went(l, &e);
         break;
     }
     effects_step(l, &e);
@@ -218,14 +236,20 @@ loop_configure(struct loop *l, const struct settings *s, struct err *err)
     const uint32_t before = targets_count(l->targets);
     struct core_connector unknown;
     struct core_connector *list;
+    struct core_limits limits;
     struct core_event e = {.kind = CORE_CONFIGURE};
-    int rc = plan_connectors(s, l->targets, &list, &unknown, err);
+    int rc = plan_connectors(s, l->targets, l->gauged, &list, &unknown, err);
 
     if (rc != 0)
         return rc;
     for (uint32_t i = before; rc == 0 && i < targets_count(l->targets); i++)
         rc = publisher_add_target(l->publishers[i % (uint32_t)s->broker.connections], targets_at(l->targets, i), err);
+    if (rc == 0)
+        rc = measures_configure(l, err);
     if (rc == 0) {
+        e.u.configure.queues = gauged_list(l->gauged);
+        e.u.configure.n_queues = gauged_count(l->gauged);
+        e.u.configure.limits = plan_limits(s, &limits) ? &limits : NULL;
         e.u.configure.list = list;
         e.u.configure.n = (uint32_t)s->n_connectors;
         e.u.configure.unknown = s->accept_unknown ? &unknown : NULL;
@@ -322,6 +346,7 @@ turn(struct loop *l, struct err *err)
     take_signals(l);
     take_pub_events(l);
     formed_take(l);
+    measures_take(l);
     schedules_answers(l);
     schedules_wall(l);
     operators_turn(l->operators, l->now_us);
@@ -348,6 +373,8 @@ loop_run(struct loop *l, struct err *err)
         {.fd = mailbox_fd(l->pub_events), .events = POLLIN},
         {.fd = mailbox_fd(l->answers), .events = POLLIN},
         {.fd = mailbox_fd(l->formed), .events = POLLIN},
+        {.fd = mailbox_fd(l->figures), .events = POLLIN},
+        {.fd = mailbox_fd(l->counted), .events = POLLIN},
         {.fd = l->signals, .events = POLLIN},
         {.fd = operators_fd(l->operators), .events = POLLIN},
     };

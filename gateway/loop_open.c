@@ -140,7 +140,7 @@ loop_new(struct settings *settings, const struct loop_source *source, struct log
     l->now_us = clock_mono_us();
     /* The door comes last: what it lets in must have somewhere to go. */
     if (open_signals(l, err) != 0 || open_stores(l, err) != 0 || open_core(l, err) != 0 ||
-        open_publishers(l, err) != 0 || loop_configure(l, settings, err) != 0 ||
+        open_publishers(l, err) != 0 || measures_open(l, err) != 0 || loop_configure(l, settings, err) != 0 ||
         state_marks(l->state, load_mark, l, err) != 0 || schedules_load(l, err) != 0 ||
         schedules_open_operators(l, err) != 0 || open_door(l, err) != 0) {
         loop_free(l);
@@ -160,6 +160,7 @@ loop_free(struct loop *l)
         publisher_free(l->publishers[i], 1000000);
         free(l->batches[i].at);
     }
+    measures_close(l);
     former_free(l->former);
     formed_forget(l);
     state_close(l->state);

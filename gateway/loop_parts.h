@@ -3,6 +3,7 @@
  *     loop.c       turns: what comes in, what comes back, signals
  *     effects.c    what follows from a step of the core
  *     formed.c     bundles that became messages, or could not
+ *     measures.c   how full queues are
  *     schedules.c  schedules: rows, journal, the wall clock, operators
  *     loop_open.c  opening and closing
  *
@@ -15,15 +16,19 @@
 #include <stdint.h>
 
 #include "broker/publisher.h"
+#include "broker/telemetry.h"
 #include "core/core.h"
+#include "core/decide.h"
 #include "loop.h"
 #include "store/state.h"
 #include "wire.h"
 
 struct bodies;
+struct counts;
 struct door;
 struct door_message;
 struct former;
+struct gauged;
 struct journal;
 struct log;
 struct mailbox;
@@ -43,8 +48,9 @@ struct note {
     const char *connector, *what; /* lent until the core is freed */
     uint32_t    reasons;
     int64_t     due_us;
-    bool        has_run;
+    bool        has_run, has_inputs;
     uint8_t     run[WIRE_RUN_LEN];
+    struct decide_inputs inputs;
 };
 
 /* Published in this turn, handed over at its end: one wake-up for all. */
@@ -69,6 +75,11 @@ struct loop {
     struct operators  *operators;
     struct mailbox    *pub_events, *answers, *formed;
     struct former     *former;
+    struct gauged     *gauged;
+    struct mailbox    *figures, *counted;
+    struct telemetry  *telemetry;
+    struct telemetry_config telemetry_config;
+    struct counts     *counts;
     struct publisher  *publishers[CORE_PUBLISHERS_MAX];
     struct batch       batches[CORE_PUBLISHERS_MAX];
     struct pub_host   *hosts;
@@ -133,6 +144,20 @@ void schedules_notes(struct loop *l);
 
 /* Open the socket of operators. */
 int schedules_open_operators(struct loop *l, struct err *err);
+
+/* measures.c */
+
+/* Begin to measure, if that is configured; what is to be measured; end. */
+int measures_open(struct loop *l, struct err *err);
+int measures_configure(struct loop *l, struct err *err);
+void measures_close(struct loop *l);
+
+/* Once a turn: what do the figures say? */
+void measures_take(struct loop *l);
+
+/* Effects of the core. */
+void measures_count(struct loop *l, uint32_t queue);
+void measures_news(struct loop *l, const struct core_effect *e);
 
 /* formed.c */
 

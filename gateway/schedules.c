@@ -210,7 +210,9 @@ write_down(struct loop *l, const struct journal_entry *line)
     linger(l);
     journal_write(l->journal, line);
     snprintf(what, sizeof(what), "schedule_%s", line->what);
-    log_event(l->log, LOG_INFO, what, LOG_STR("connector", line->connector), LOG_STR("run", run_name(line->run, run)),
+    /* A gate before a queue that is drained opens and closes each second: the journal has it. */
+    log_event(l->log, strncmp(line->what, "gate_", 5) == 0 ? LOG_DEBUG : LOG_INFO, what,
+              LOG_STR("connector", line->connector), LOG_STR("run", run_name(line->run, run)),
               LOG_STR("reasons", reason_names(line->reasons, reasons, sizeof(reasons))),
               LOG_TEXT("text", line->text, line->text_len));
 }
@@ -224,6 +226,7 @@ schedules_notes(struct loop *l)
 
         line.reasons = n->reasons;
         line.due_us = n->due_us;
+        line.inputs = n->has_inputs ? &n->inputs : NULL;
         line.run = n->has_run ? n->run : NULL;
         write_down(l, &line);
     }
@@ -253,8 +256,11 @@ schedules_journal(struct loop *l, const struct core_effect *e)
                        .what = e->u.journal.what,
                        .reasons = e->u.journal.reasons,
                        .due_us = e->u.journal.due_us,
-                       .has_run = e->u.journal.run != NULL};
-    if (n->has_run)
+                       .has_run = e->u.journal.run != NULL,
+                       .has_inputs = e->u.journal.inputs != NULL};
+    if (n->has_inputs)
+        n->inputs = *e->u.journal.inputs;
+    if (e->u.journal.run != NULL)
         memcpy(n->run, e->u.journal.run, sizeof(n->run));
 }
 

@@ -103,6 +103,10 @@ settings_free(struct settings *s)
 
     if (s == NULL)
         return;
+    keys = settings_group_keys(&n);
+    for (size_t i = 0; i < s->n_groups; i++)
+        settings_values_free(&s->groups[i], keys, n);
+    free(s->groups);
     keys = settings_connector_keys(&n);
     for (size_t i = 0; i < s->n_connectors; i++)
         settings_values_free(&s->connectors[i], keys, n);

@@ -19,6 +19,21 @@ struct settings_host {
     int   port;
 };
 
+/* A number with up to six decimals: in millionths.  So many MB (10^6 bytes) are as many bytes. */
+struct settings_decimal {
+    uint64_t micro;
+    bool     given; /* in the file or the environment, or by a default */
+};
+
+enum settings_source { SETTINGS_MANAGEMENT, SETTINGS_PROMETHEUS, SETTINGS_OFF };
+
+/* Queues that share a budget. */
+struct settings_group {
+    char    *name;
+    uint64_t budget; /* bytes */
+    char     where[80]; /* in the file, for errors that are found later */
+};
+
 struct settings_target {
     char *exchange, *routing_key, *queue; /* "" for none */
     char *format;       /* "raw" or "opencti": how a bundle becomes messages, where it does not say it itself */
@@ -33,6 +48,12 @@ struct settings_connector {
     char                  *id;
     struct settings_target target;
     bool                   ordered; /* window 1: order holds after a nack too */
+    struct settings_decimal threshold; /* MB; not given: admission.queue_threshold, or what the connector says */
+    int                    weight;  /* 1 */
+    char                  *group;   /* a name in groups; NULL: none */
+    bool                   shared;  /* others publish to its queue, too */
+    int                    unacked_max; /* messages; 0: telemetry tells */
+    char                   where[80];
 };
 
 struct settings {
@@ -61,6 +82,25 @@ struct settings {
         int64_t  retry_min_us, retry_max_us; /* broker.retry_min: 100ms, broker.retry_max: 30s */
     } broker;
     struct {
+        enum settings_source source; /* telemetry.source: "management", "prometheus" or "off" */
+        char    *url;          /* telemetry.url: one or more, comma-separated; NULL: each of broker.hosts, its usual
+                                * port */
+        char    *user;         /* telemetry.user: NULL is broker.user, with its password */
+        char    *password, *password_file; /* as the broker's */
+        char    *ca_file;      /* telemetry.ca_file: of https; NULL is the system's */
+        int64_t  poll_us;      /* telemetry.poll: 5s */
+        int64_t  timeout_us;   /* telemetry.timeout: 5s, of one request */
+        int64_t  stats_lag_us; /* telemetry.stats_lag: 10s */
+        int64_t  stale_us;     /* telemetry.stale_after: 20s */
+        int      on_stale;     /* telemetry.on_stale: 0 "hold", 1 "run" */
+    } telemetry;
+    struct {
+        struct settings_decimal queue_threshold; /* admission.queue_threshold: 500 MB */
+        struct settings_decimal resume_below;    /* admission.resume_below: 0.8 of the threshold */
+        int64_t  count_every_us; /* admission.count_every: 200ms */
+        uint64_t budget;       /* admission.budget: bytes of all queues together; 0: none */
+    } admission;
+    struct {
         uint64_t limit;        /* memory.limit: 256MiB, at least 1MiB */
         uint64_t max_bundle;   /* memory.max_bundle: a quarter of limit at most, which is the default (64MiB) */
     } memory;
@@ -82,6 +122,8 @@ struct settings {
     bool    accept_unknown;     /* needs default_target */
     bool    has_default_target;
     struct settings_target default_target;
+    struct settings_group *groups;
+    size_t  n_groups;
     struct settings_connector *connectors;
     size_t  n_connectors;
 };

@@ -10,7 +10,9 @@
 #include "err.h"
 #include "settings_parts.h"
 
-enum { PORT = 5672, PORT_TLS = 5671, FILE_LOOKED_AT = 1024 * 1024 };
+enum { PORT = 5672,
+       PORT_TLS = 5671,
+       FILE_LOOKED_AT = 1024 * 1024 };
 
 static int
 copy_text(char **to, const char *from, struct err *err)
@@ -126,7 +128,7 @@ static int
 check_tcp(struct settings_draft *d, const char *rest, struct err *err)
 {
     const char *endpoint = d->s->door.endpoint, *colon = strrchr(rest, ':');
-    char        host[64], shown[SETTINGS_SHOWN_MAX], fixed[64];
+    char host[64], shown[SETTINGS_SHOWN_MAX], fixed[64];
 
     if (colon != NULL && colon[1] != '\0' && strchr(colon, ']') == NULL && !is_port(colon + 1))
         return settings_blame_key(d, "door.endpoint", err,
@@ -153,8 +155,8 @@ static int
 check_endpoint(struct settings_draft *d, struct err *err)
 {
     const char *endpoint = d->s->door.endpoint;
-    char        shown[SETTINGS_SHOWN_MAX];
-    size_t      most = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
+    char shown[SETTINGS_SHOWN_MAX];
+    size_t most = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
 
     if (strncmp(endpoint, "tcp://", 6) == 0)
         return check_tcp(d, endpoint + 6, err);
@@ -176,8 +178,8 @@ static int
 check_file(struct settings_draft *d, const char *key, const char *path, bool private, struct err *err)
 {
     struct err why = {0};
-    size_t     len;
-    char       shown[SETTINGS_SHOWN_MAX];
+    size_t len;
+    char shown[SETTINGS_SHOWN_MAX];
 
     if (path == NULL)
         return 0;
@@ -229,7 +231,7 @@ check_password(struct settings_draft *d, struct err *err)
         s->broker.password_file = NULL;
     }
     if (s->broker.password_file != NULL)
-        return settings_password_read(d, err);
+        return settings_password_read(d, "broker.password_file", s->broker.password_file, &s->broker.password, err);
     if (!variable && strcmp(s->broker.user, "guest") != 0)
         return settings_blame_key(d, "broker.user", err,
                                   "there is no password for it: write password_file = \"...\"; or set "
@@ -261,14 +263,82 @@ check_broker(struct settings_draft *d, struct err *err)
     return check_tls(d, err) != 0 ? -1 : check_password(d, err);
 }
 
+/* Its own user needs a password of its own; without one it asks as the broker's. */
+static int
+check_telemetry(struct settings_draft *d, struct err *err)
+{
+    struct settings *s = d->s;
+
+    if (s->telemetry.stale_us < s->telemetry.poll_us * 2)
+        return settings_blame_key(d, "telemetry.stale_after", err,
+                                  "figures come once in telemetry.poll, so they would be too old in between: write at "
+                                  "least twice that");
+    if (s->telemetry.password_file != NULL && s->telemetry.password != NULL)
+        return settings_blame_key(d, "telemetry.password", err,
+                                  "telemetry.password_file is set too: unset one of them");
+    if (s->telemetry.password_file != NULL)
+        return settings_password_read(d, "telemetry.password_file", s->telemetry.password_file, &s->telemetry.password,
+                                      err);
+    if (s->telemetry.user != NULL && s->telemetry.password == NULL)
+        return settings_blame_key(d, "telemetry.user", err,
+                                  "there is no password for it: write password_file = \"...\";");
+    return check_file(d, "telemetry.ca_file", s->telemetry.ca_file, false, err);
+}
+
+static const struct settings_group *
+group_of(const struct settings *s, const char *name)
+{
+    for (size_t i = 0; i < s->n_groups; i++)
+        if (strcmp(s->groups[i].name, name) == 0)
+            return &s->groups[i];
+    return NULL;
+}
+
+/* A threshold that its budget can never let it reach is a mistake in one of the two. */
+static int
+check_budgets(struct settings_draft *d, struct err *err)
+{
+    struct settings *s = d->s;
+    char threshold[32], budget[32];
+
+    for (size_t i = 0; i < s->n_connectors; i++) {
+        const struct settings_connector *c = &s->connectors[i];
+        const struct settings_group *g = c->group == NULL ? NULL : group_of(s, c->group);
+
+        if (c->group != NULL && g == NULL)
+            return settings_blame(c->where, c->id, err,
+                                  "there is no group \"%.40s\": write groups = ( { name = \"...\"; budget = "
+                                  "\"2GB\"; } );",
+                                  c->group);
+        if (!c->threshold.given)
+            continue;
+        settings_amount(SETTINGS_DECIMAL, c->threshold.micro, threshold, sizeof(threshold));
+        if (g != NULL && c->threshold.micro > g->budget) {
+            settings_amount(SETTINGS_SIZE, g->budget, budget, sizeof(budget));
+            return settings_blame(c->where, c->id, err,
+                                  "queue_threshold (%s MB) is above the budget of its group (%s, at %s): lower the one "
+                                  "or raise the other",
+                                  threshold, budget, g->where);
+        }
+        if (s->admission.budget > 0 && c->threshold.micro > s->admission.budget) {
+            settings_amount(SETTINGS_SIZE, s->admission.budget, budget, sizeof(budget));
+            return settings_blame(c->where, c->id, err,
+                                  "queue_threshold (%s MB) is above admission.budget (%s, at %s): lower the one or "
+                                  "raise the other",
+                                  threshold, budget, d->where[settings_key_index("admission.budget")]);
+        }
+    }
+    return 0;
+}
+
 static int
 check_memory(struct settings_draft *d, struct err *err)
 {
     struct settings *s = d->s;
-    size_t   n;
+    size_t n;
     uint64_t quarter = s->memory.limit / 4;
     uint64_t most = (uint64_t)settings_keys(&n)[settings_key_index("memory.max_bundle")].max;
-    char     limit[32], largest[32];
+    char limit[32], largest[32];
 
     if (s->memory.max_bundle == 0)
         s->memory.max_bundle = quarter < most ? quarter : most;
@@ -299,7 +369,7 @@ static int
 check_unknown(struct settings_draft *d, struct err *err)
 {
     struct settings *s = d->s;
-    struct err  why = {0};
+    struct err why = {0};
     const char *key = default_target_given(d);
 
     s->has_default_target = key != NULL;
@@ -342,7 +412,8 @@ check_operators(struct settings_draft *d, struct err *err)
 int
 settings_check(struct settings_draft *d, struct err *err)
 {
-    if (check_endpoint(d, err) != 0 || check_broker(d, err) != 0 || check_memory(d, err) != 0 ||
+    if (check_endpoint(d, err) != 0 || check_broker(d, err) != 0 || check_telemetry(d, err) != 0 ||
+        check_budgets(d, err) != 0 || check_memory(d, err) != 0 ||
         check_operators(d, err) != 0)
         return -1;
     return check_unknown(d, err);

@@ -27,6 +27,7 @@ struct err;
 enum {
     SETTINGS_FILE_MAX = 4 * 1024 * 1024, /* bytes in the file and all that it includes */
     SETTINGS_CONNECTORS_MAX = 10000,
+    SETTINGS_GROUPS_MAX = 255,
     SETTINGS_HOSTS_MAX = 16,
     SETTINGS_NAME_MAX = 253,             /* bytes in the name of a host (RFC 1035) */
     SETTINGS_SHORT_MAX = 255,            /* bytes in a name of AMQP's (a short string) */
@@ -42,6 +43,7 @@ enum settings_kind {
     SETTINGS_FLAG,     /* bool */
     SETTINGS_SIZE,     /* uint64_t, bytes */
     SETTINGS_DURATION, /* int64_t, microseconds */
+    SETTINGS_DECIMAL,  /* struct settings_decimal; bounds are millionths; no default: it is not given */
     SETTINGS_WORD,     /* an enum, its value the index in words */
     SETTINGS_HOSTS     /* hosts and n_hosts of struct settings */
 };
@@ -60,6 +62,7 @@ struct settings_key {
 /* The table of all keys but those of connectors, and the one of a connector's. */
 const struct settings_key *settings_keys(size_t *ret_n);
 const struct settings_key *settings_connector_keys(size_t *ret_n);
+const struct settings_key *settings_group_keys(size_t *ret_n);
 
 /* The row of a key that is known to exist. */
 size_t settings_key_index(const char *name);
@@ -125,8 +128,9 @@ int settings_check(struct settings_draft *d, struct err *err);
  * any.  ERR_CONFIG without place. */
 int settings_target_check(struct settings_target *t, const char *id, struct err *err);
 
-/* Replace the password by the content of password_file. */
-int settings_password_read(struct settings_draft *d, struct err *err);
+/* Replace a password by the content of the file that is named by `key` (broker.password_file, ...). */
+int settings_password_read(struct settings_draft *d, const char *key, const char *path, char **password,
+                           struct err *err);
 void settings_password_free(char *password);
 
 #endif

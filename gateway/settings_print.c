@@ -42,11 +42,32 @@ print_connector(const struct settings_connector *c, bool last, FILE *to)
 
     fputs("    {", to);
     for (size_t i = 0; i < n; i++) {
+        if (!settings_value_has(c, &keys[i]))
+            continue;
         fprintf(to, " %s = ", keys[i].name);
         settings_value_print(c, &keys[i], to);
         fputc(';', to);
     }
     fprintf(to, " }%s\n", last ? "" : ",");
+}
+
+static void
+print_groups(const struct settings *s, FILE *to)
+{
+    size_t n;
+    const struct settings_key *keys = settings_group_keys(&n);
+
+    fputs("\n# Queues that share a budget:\ngroups = (\n", to);
+    for (size_t i = 0; i < s->n_groups; i++) {
+        fputs("    {", to);
+        for (size_t j = 0; j < n; j++) {
+            fprintf(to, " %s = ", keys[j].name);
+            settings_value_print(&s->groups[i], &keys[j], to);
+            fputc(';', to);
+        }
+        fprintf(to, " }%s\n", i + 1 == s->n_groups ? "" : ",");
+    }
+    fputs(");\n", to);
 }
 
 static void
@@ -95,5 +116,6 @@ settings_print(const struct settings *s, FILE *to)
     }
     if (!s->has_default_target)
         fputs("\n# default_target is not set\n", to);
+    print_groups(s, to);
     print_connectors(s, to);
 }

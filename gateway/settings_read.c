@@ -22,9 +22,9 @@ struct reading {
 struct group {
     const char *name;                /* "door", "connectors" */
     const struct settings_key *keys; /* rows of this group are next to each other */
-    size_t      n, skip;             /* skip: bytes of "door." in front of each row's name */
-    void       *base;
-    bool        noted;               /* where each key was given is kept in the draft */
+    size_t n, skip;                  /* skip: bytes of "door." in front of each row's name */
+    void *base;
+    bool noted; /* where each key was given is kept in the draft */
 };
 
 static const char *
@@ -32,8 +32,8 @@ where(const struct reading *r, const config_setting_t *at, char buf[SETTINGS_WHE
 {
     enum { FILE_MAX = SETTINGS_WHERE_MAX - 16 };
     const char *file = config_setting_source_file(at) == NULL ? r->path : config_setting_source_file(at);
-    size_t      len = strlen(file);
-    bool        cut = len > FILE_MAX;
+    size_t len = strlen(file);
+    bool cut = len > FILE_MAX;
 
     snprintf(buf, SETTINGS_WHERE_MAX, "%s%s:%u", cut ? "..." : "", cut ? file + len - FILE_MAX : file,
              (unsigned)config_setting_source_line(at));
@@ -52,6 +52,8 @@ type_wanted(enum settings_kind kind)
         return "a size with its unit, in quotes";
     case SETTINGS_DURATION:
         return "a duration with its unit, in quotes";
+    case SETTINGS_DECIMAL:
+        return "a number without quotes, with at most six digits behind its point";
     case SETTINGS_HOSTS:
         return "a list of texts in quotes";
     case SETTINGS_TEXT:
@@ -96,12 +98,13 @@ example(const struct settings_key *key, const char *bare, char *buf, size_t cap)
 {
     const char *def = key->def == NULL || key->def[0] == '\0' ? NULL : key->def;
 
-    if (key->kind == SETTINGS_NUMBER || key->kind == SETTINGS_FLAG)
-        snprintf(buf, cap, "%s = %s;", bare, def);
+    if (key->kind == SETTINGS_NUMBER || key->kind == SETTINGS_FLAG || key->kind == SETTINGS_DECIMAL)
+        snprintf(buf, cap, "%s = %s;", bare, def == NULL ? "500" : def);
     else if (key->kind == SETTINGS_HOSTS)
         snprintf(buf, cap, "%s = ( \"%s\" );", bare, def);
     else
-        snprintf(buf, cap, "%s = \"%s\";", bare, def != NULL ? def : key->kind == SETTINGS_SIZE ? "64MiB" : "...");
+        snprintf(buf, cap, "%s = \"%s\";", bare, def != NULL ? def : key->kind == SETTINGS_SIZE ? "64MiB"
+                                                                                                : "...");
     return buf;
 }
 
@@ -139,11 +142,21 @@ as_text(const config_setting_t *at, enum settings_kind kind, char *buf, size_t c
     int type = config_setting_type(at);
 
     if (kind == SETTINGS_FLAG)
-        return type != CONFIG_TYPE_BOOL ? NULL : config_setting_get_bool(at) ? "true" : "false";
+        return type != CONFIG_TYPE_BOOL ? NULL : config_setting_get_bool(at) ? "true"
+                                                                             : "false";
     if (kind == SETTINGS_NUMBER) {
         if (type != CONFIG_TYPE_INT && type != CONFIG_TYPE_INT64)
             return NULL;
         snprintf(buf, cap, "%lld", config_setting_get_int64(at));
+        return buf;
+    }
+    if (kind == SETTINGS_DECIMAL) {
+        if (type == CONFIG_TYPE_INT || type == CONFIG_TYPE_INT64)
+            snprintf(buf, cap, "%lld", config_setting_get_int64(at));
+        else if (type == CONFIG_TYPE_FLOAT)
+            snprintf(buf, cap, "%.6f", config_setting_get_float(at));
+        else
+            return NULL;
         return buf;
     }
     if (kind == SETTINGS_HOSTS && (type == CONFIG_TYPE_LIST || type == CONFIG_TYPE_ARRAY))
@@ -154,8 +167,8 @@ as_text(const config_setting_t *at, enum settings_kind kind, char *buf, size_t c
 static int
 read_value(const struct reading *r, const struct group *g, const config_setting_t *at, const struct settings_key *key)
 {
-    char        hosts[SETTINGS_HOSTS_MAX * (SETTINGS_NAME_MAX + 16)], place[SETTINGS_WHERE_MAX], name[64];
-    struct err  why = {0};
+    char hosts[SETTINGS_HOSTS_MAX * (SETTINGS_NAME_MAX + 16)], place[SETTINGS_WHERE_MAX], name[64];
+    struct err why = {0};
     const char *text = as_text(at, key->kind, hosts, sizeof(hosts));
 
     snprintf(name, sizeof(name), "%s.%s", g->name, key->name + g->skip);
@@ -207,10 +220,10 @@ elsewhere(const char *name)
 static int
 unknown_key(const struct reading *r, const struct group *g, const config_setting_t *at)
 {
-    char        place[SETTINGS_WHERE_MAX], name[64], bare[SETTINGS_SHOWN_MAX], known[160] = "";
+    char place[SETTINGS_WHERE_MAX], name[64], bare[SETTINGS_SHOWN_MAX], known[160] = "";
     const char *near = nearest(g, config_setting_name(at));
     const char *other = elsewhere(config_setting_name(at));
-    size_t      used = 0;
+    size_t used = 0;
 
     settings_show(config_setting_name(at), bare);
     snprintf(name, sizeof(name), "%.12s%s%s", g->name, g->name[0] == '\0' ? "" : ".", bare);
@@ -267,11 +280,12 @@ static int
 read_connector(const struct reading *r, config_setting_t *at, struct settings_connector *c)
 {
     struct group g = {.name = "connectors", .base = c};
-    struct err   why = {0};
-    char         place[SETTINGS_WHERE_MAX], shown[SETTINGS_SHOWN_MAX];
+    struct err why = {0};
+    char place[SETTINGS_WHERE_MAX], shown[SETTINGS_SHOWN_MAX];
 
     g.keys = settings_connector_keys(&g.n);
     where(r, at, place);
+    memcpy(c->where, place, sizeof(place));
     if (!config_setting_is_group(at))
         return settings_blame(place, "connectors", r->err,
                               "found %s, expected a group: write { id = \"...\"; queue = \"...\"; }",
@@ -337,7 +351,7 @@ static int
 read_connectors(const struct reading *r, config_setting_t *list)
 {
     struct settings *s = r->draft->s;
-    char   place[SETTINGS_WHERE_MAX], found[80];
+    char place[SETTINGS_WHERE_MAX], found[80];
     size_t n = (size_t)config_setting_length(list);
 
     if (config_setting_type(list) != CONFIG_TYPE_LIST)
@@ -359,19 +373,64 @@ read_connectors(const struct reading *r, config_setting_t *list)
     return check_ids(r, list);
 }
 
+static int
+read_budget(const struct reading *r, config_setting_t *at, struct settings_group *to)
+{
+    struct group g = {.name = "groups", .base = to};
+
+    g.keys = settings_group_keys(&g.n);
+    where(r, at, to->where);
+    if (!config_setting_is_group(at))
+        return settings_blame(to->where, "groups", r->err,
+                              "expected a group: write { name = \"feeds\"; budget = \"2GB\"; }");
+    if (read_group(r, &g, at) != 0)
+        return -1;
+    if (to->name == NULL || to->budget == 0)
+        return settings_blame(to->where, "groups", r->err,
+                              "one has no name or no budget: write { name = \"feeds\"; budget = \"2GB\"; }");
+    return 0;
+}
+
+static int
+read_groups(const struct reading *r, config_setting_t *list)
+{
+    struct settings *s = r->draft->s;
+    char place[SETTINGS_WHERE_MAX];
+    size_t n = (size_t)config_setting_length(list);
+
+    if (config_setting_type(list) != CONFIG_TYPE_LIST || n > SETTINGS_GROUPS_MAX)
+        return settings_blame(where(r, list, place), "groups", r->err,
+                              "expected a list of at most %d: write groups = ( { name = \"feeds\"; budget = "
+                              "\"2GB\"; } );",
+                              SETTINGS_GROUPS_MAX);
+    s->groups = calloc(n + 1, sizeof(*s->groups));
+    if (s->groups == NULL)
+        return err_set(r->err, ERR_NOMEM, 0, "settings");
+    for (unsigned i = 0; i < n; i++) {
+        s->n_groups = i + 1;
+        if (read_budget(r, config_setting_get_elem(list, i), &s->groups[i]) != 0)
+            return -1;
+        for (unsigned j = 0; j < i; j++)
+            if (strcmp(s->groups[j].name, s->groups[i].name) == 0)
+                return settings_blame(s->groups[i].where, "groups", r->err, "the name is taken by the one at %s",
+                                      s->groups[j].where);
+    }
+    return 0;
+}
+
 /* A name at the top that is neither a section nor a key. */
 static int
 unknown_top(const struct reading *r, const config_setting_t *at)
 {
-    size_t      n;
-    char        place[SETTINGS_WHERE_MAX], shown[SETTINGS_SHOWN_MAX], best[32] = "connectors";
+    size_t n;
+    char place[SETTINGS_WHERE_MAX], shown[SETTINGS_SHOWN_MAX], best[32] = "connectors";
     const char *name = config_setting_name(at), *other = elsewhere(name);
     const struct settings_key *keys = settings_keys(&n);
 
     where(r, at, place);
     settings_show(name, shown);
     for (size_t i = 0; i < n; i++) {
-        char   top[32];
+        char top[32];
         size_t len = settings_section_len(keys[i].name);
         snprintf(top, sizeof(top), "%.*s", (int)(len == 0 ? sizeof(top) - 1 : len), keys[i].name);
         if (suggest_distance(name, top) < suggest_distance(name, best))
@@ -382,20 +441,22 @@ unknown_top(const struct reading *r, const config_setting_t *at)
     if (other != NULL)
         return settings_blame(place, shown, r->err, "there is no such section; did you mean %s?", other);
     return settings_blame(place, shown, r->err,
-                          "there is no such section; there are door, broker, memory, state, log, stop, "
-                          "accept_unknown, default_target, connectors");
+                          "there is no such section; there are door, broker, telemetry, admission, memory, state, log, "
+                          "stop, accept_unknown, default_target, groups, connectors");
 }
 
 static int
 read_top(const struct reading *r, config_setting_t *at)
 {
-    const char  *name = config_setting_name(at);
+    const char *name = config_setting_name(at);
     struct group g = find_group(r, name);
-    char         place[SETTINGS_WHERE_MAX], found[80];
-    size_t       n;
+    char place[SETTINGS_WHERE_MAX], found[80];
+    size_t n;
 
     if (strcmp(name, "connectors") == 0)
         return read_connectors(r, at);
+    if (strcmp(name, "groups") == 0)
+        return read_groups(r, at);
     if (g.n > 0 && !config_setting_is_group(at))
         return settings_blame(where(r, at, place), name, r->err, "found %s, expected a group: write %s = { ... };",
                               describe(at, found, sizeof(found)), name);
@@ -427,7 +488,7 @@ not_read(const struct reading *r, const config_t *config)
     const char *file = config_error_file(config) == NULL ? r->path : config_error_file(config);
     const char *what = config_error_text(config) == NULL ? "it cannot be read" : config_error_text(config);
     const char *advice = "look here and one line above for a missing ';', quote or bracket";
-    size_t      len = strlen(file);
+    size_t len = strlen(file);
 
     if (strstr(what, "duplicate") != NULL)
         advice = "this key or section stands above already: join the two";
@@ -440,9 +501,9 @@ static int
 parse(const struct reading *r, const char *text)
 {
     const char *slash = strrchr(r->path, '/');
-    char       *folder = slash == NULL ? NULL : strndup(r->path, slash == r->path ? 1 : (size_t)(slash - r->path));
-    config_t    config;
-    int         rc;
+    char *folder = slash == NULL ? NULL : strndup(r->path, slash == r->path ? 1 : (size_t)(slash - r->path));
+    config_t config;
+    int rc;
 
     if (slash != NULL && folder == NULL)
         return err_set(r->err, ERR_NOMEM, 0, "settings");
@@ -459,10 +520,10 @@ int
 settings_read(struct settings_draft *d, const char *path, struct err *err)
 {
     struct reading r = {.draft = d, .path = path, .err = err};
-    struct err     why = {0};
-    size_t         len = 0;
-    char           shown[SETTINGS_WHERE_MAX];
-    char          *text = settings_file_text(path, SETTINGS_FILE_MAX, false, &len, &why);
+    struct err why = {0};
+    size_t len = 0;
+    char shown[SETTINGS_WHERE_MAX];
+    char *text = settings_file_text(path, SETTINGS_FILE_MAX, false, &len, &why);
 
     if (text == NULL)
         return err_set(err, why.code, 0,

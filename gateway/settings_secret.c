@@ -86,25 +86,24 @@ strip_newline(char *text, size_t len)
 }
 
 int
-settings_password_read(struct settings_draft *d, struct err *err)
+settings_password_read(struct settings_draft *d, const char *key, const char *path, char **password, struct err *err)
 {
-    const char *path = d->s->broker.password_file;
     struct err  why = {0};
     char        shown[SETTINGS_SHOWN_MAX];
     size_t      len = 0;
     char       *text = settings_file_text(path, SETTINGS_PATH_MAX, true, &len, &why);
 
     if (text == NULL)
-        return settings_blame_key(d, "broker.password_file", err, "%s: %s", settings_show(path, shown), why.text);
+        return settings_blame_key(d, key, err, "%s: %s", settings_show(path, shown), why.text);
     size_t stripped = strip_newline(text, len);
     if (stripped == 0 || strlen(text) != stripped) {
         explicit_bzero(text, len);
         free(text);
-        return settings_blame_key(d, "broker.password_file", err, "%s: %s: write the password alone on one line",
+        return settings_blame_key(d, key, err, "%s: %s: write the password alone on one line",
                                   settings_show(path, shown), stripped == 0 ? "it is empty" : "it has a NUL byte");
     }
-    settings_password_free(d->s->broker.password);
-    d->s->broker.password = text;
+    settings_password_free(*password);
+    *password = text;
     return 0;
 }
 

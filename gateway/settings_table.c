@@ -24,10 +24,17 @@
     {name, SETTINGS_SIZE, AT(field), def, min, max, NULL, false, meaning}
 #define DURATION(name, field, def, min, max, meaning) \
     {name, SETTINGS_DURATION, AT(field), def, min, max, NULL, false, meaning}
+#define DECIMAL(name, field, def, min, max, meaning) \
+    {name, SETTINGS_DECIMAL, AT(field), def, min, max, NULL, false, meaning}
 #define WORD(name, field, def, words, meaning) {name, SETTINGS_WORD, AT(field), def, 0, 0, words, false, meaning}
 
 /* In the order of their enums. */
 static const char *const log_formats[] = {[LOG_KEYVALUE] = "keyvalue", [LOG_JSON] = "json", NULL};
+static const char *const sources[] = {[SETTINGS_MANAGEMENT] = "management",
+                                      [SETTINGS_PROMETHEUS] = "prometheus",
+                                      [SETTINGS_OFF] = "off",
+                                      NULL};
+static const char *const on_stale[] = {"hold", "run", NULL};
 static const char *const log_levels[] = {
     [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug", NULL};
 
@@ -90,6 +97,36 @@ static const struct settings_key keys[] = {
     DURATION("broker.retry_max", broker.retry_max_us, "30s", 10 * MS, 60 * M,
              "longest such wait; it doubles up to this"),
 
+    WORD("telemetry.source", telemetry.source, "management", sources,
+         "what says how full queues are: management, prometheus, or off (then no queue holds anybody)"),
+    TEXT("telemetry.url", telemetry.url, NULL, 0, SETTINGS_PATH_MAX,
+         "where it is asked, http:// or https://, several separated by commas; the default is broker.hosts"),
+    TEXT("telemetry.user", telemetry.user, NULL, 0, SETTINGS_SHORT_MAX,
+         "user to ask as; the default is the broker's, with its password"),
+    {"telemetry.password", SETTINGS_TEXT, AT(telemetry.password), NULL, 0, SETTINGS_PATH_MAX, NULL, true,
+     "its password: from the environment or from password_file only"},
+    TEXT("telemetry.password_file", telemetry.password_file, NULL, 0, SETTINGS_PATH_MAX,
+         "file that holds the password, not readable by all"),
+    TEXT("telemetry.ca_file", telemetry.ca_file, NULL, 0, SETTINGS_PATH_MAX,
+         "certificates (PEM) that vouch for a https:// url; the default is the system's"),
+    DURATION("telemetry.poll", telemetry.poll_us, "5s", 100 * MS, M, "how often it is asked"),
+    DURATION("telemetry.timeout", telemetry.timeout_us, "5s", 100 * MS, M, "longest that one question may take"),
+    DURATION("telemetry.stats_lag", telemetry.stats_lag_us, "10s", 100 * MS, 10 * M,
+             "how old the broker's figures may be: at least its statistics interval plus 5 s"),
+    DURATION("telemetry.stale_after", telemetry.stale_us, "20s", 200 * MS, 60 * M,
+             "figures that were asked for longer ago are no figures"),
+    WORD("telemetry.on_stale", telemetry.on_stale, "hold", on_stale,
+         "without figures: hold, or run as if there were room"),
+
+    DECIMAL("admission.queue_threshold", admission.queue_threshold, "500", 0, 1000000000 * INT64_C(1000000),
+            "MB (10^6 bytes) that a connector's queue may hold; at or above it nothing new starts"),
+    DECIMAL("admission.resume_below", admission.resume_below, "0.8", 100000, 1000000,
+            "what was held goes on below this part of the threshold"),
+    DURATION("admission.count_every", admission.count_every_us, "200ms", 10 * MS, M,
+             "a queue that holds somebody is counted so often at most"),
+    SIZE("admission.budget", admission.budget, "0B", 0, 1024 * 1024 * GIB,
+         "bytes of all measured queues together; 0B: no such limit"),
+
     SIZE("memory.limit", memory.limit, "256MiB", MIB, 1024 * GIB, "bytes of bundles that may be in memory, unanswered"),
     SIZE("memory.max_bundle", memory.max_bundle, NULL, KIB, 512 * MIB,
          "largest bundle; at most a quarter of limit, which is the default (up to 512MiB)"),
@@ -119,10 +156,35 @@ static const struct settings_key connector_keys[] = {
     TARGET("", offsetof(struct settings_connector, target)),
     {"ordered", SETTINGS_FLAG, offsetof(struct settings_connector, ordered), "false", 0, 1, NULL, false,
      "keep the order even after the broker refused a message; one at a time, so slower"},
+    {"queue_threshold", SETTINGS_DECIMAL, offsetof(struct settings_connector, threshold), NULL, 0,
+     1000000000 * INT64_C(1000000), NULL, false,
+     "MB (10^6 bytes) that its queue may hold; not written: what the connector says, else admission.queue_threshold"},
+    {"weight", SETTINGS_NUMBER, offsetof(struct settings_connector, weight), "1", 1, 1000, NULL, false,
+     "of its share where room is short"},
+    {"group", SETTINGS_TEXT, offsetof(struct settings_connector, group), NULL, 0, SETTINGS_SHORT_MAX, NULL, false,
+     "a name in groups: its queue counts in that budget"},
+    {"shared", SETTINGS_FLAG, offsetof(struct settings_connector, shared), "false", 0, 1, NULL, false,
+     "others publish to its queue, too: then no counts, only samples"},
+    {"unacked_max", SETTINGS_NUMBER, offsetof(struct settings_connector, unacked_max), "0", 0, 1000000000, NULL, false,
+     "most messages that its queue's consumers hold unacknowledged; 0: as telemetry says"},
 };
 
 _Static_assert(sizeof(enum log_format) == sizeof(int) && sizeof(enum log_level) == sizeof(int),
                "a WORD is stored as an int");
+
+static const struct settings_key group_keys[] = {
+    {"name", SETTINGS_TEXT, offsetof(struct settings_group, name), NULL, 1, SETTINGS_SHORT_MAX, NULL, false,
+     "what connectors call it"},
+    {"budget", SETTINGS_SIZE, offsetof(struct settings_group, budget), "0B", 0, 1024 * 1024 * GIB, NULL, false,
+     "bytes that its queues may hold together"},
+};
+
+const struct settings_key *
+settings_group_keys(size_t *ret_n)
+{
+    *ret_n = sizeof(group_keys) / sizeof(group_keys[0]);
+    return group_keys;
+}
 
 const struct settings_key *
 settings_keys(size_t *ret_n)

@@ -12,15 +12,15 @@
 
 struct unit {
     const char *name;
-    uint64_t    amount;
+    uint64_t amount;
 };
 
 /* Largest first, so that the first one that divides says it best. */
 static const struct unit size_units[] = {
     {"GiB", UINT64_C(1) << 30}, {"MiB", UINT64_C(1) << 20}, {"KiB", UINT64_C(1) << 10}, {"B", 1}};
 static const struct unit time_units[] = {
-    {"d", UINT64_C(86400000000)}, {"h", UINT64_C(3600000000)}, {"m", UINT64_C(60000000)},
-    {"s", UINT64_C(1000000)},     {"ms", UINT64_C(1000)},      {"us", 1}};
+    {"d", UINT64_C(86400000000)}, {"h", UINT64_C(3600000000)}, {"m", UINT64_C(60000000)}, {"s", UINT64_C(1000000)},
+    {"ms", UINT64_C(1000)}, {"us", 1}};
 
 /* Fields are reached by their offset; the table and the struct are kept in step by offsetof. */
 static void *
@@ -42,6 +42,14 @@ settings_amount(enum settings_kind kind, uint64_t amount, char *buf, size_t cap)
 
     if (kind == SETTINGS_NUMBER) {
         snprintf(buf, cap, "%" PRIu64, amount);
+        return;
+    }
+    if (kind == SETTINGS_DECIMAL) {
+        int len = snprintf(buf, cap, "%" PRIu64 ".%06" PRIu64, amount / 1000000, amount % 1000000);
+        while (len > 0 && buf[len - 1] == '0')
+            buf[--len] = '\0';
+        if (len > 0 && buf[len - 1] == '.')
+            buf[--len] = '\0';
         return;
     }
     if (amount == 0)
@@ -104,7 +112,7 @@ static int
 set_text(char **field, const struct settings_key *key, const char *text, struct err *err)
 {
     size_t len = strlen(text);
-    char  *copy = NULL;
+    char *copy = NULL;
 
     if (len < (size_t)key->min)
         return err_set(err, ERR_CONFIG, 0, "it is empty: write a value, or remove the key for the default");
@@ -180,6 +188,31 @@ set_duration(int64_t *field, const struct settings_key *key, const char *text, s
     return 0;
 }
 
+/* Digits, and behind a point at most six more: exact, as no float is. */
+static int
+set_decimal(struct settings_decimal *field, const struct settings_key *key, const char *text, struct err *err)
+{
+    const size_t whole = strspn(text, "0123456789");
+    const size_t rest = text[whole] == '.' ? strspn(text + whole + 1, "0123456789") : 0;
+    const bool ends = text[whole] == '\0' || (text[whole] == '.' && rest >= 1 && text[whole + 1 + rest] == '\0');
+    char shown[SETTINGS_SHOWN_MAX];
+    uint64_t micro = 0;
+
+    if (whole < 1 || !ends || rest > 6)
+        return err_set(err, ERR_CONFIG, 0,
+                       "\"%s\" is not a number of this kind: write digits, and at most six behind a point, such as 500 "
+                       "or 0.8",
+                       settings_show(text, shown));
+    for (size_t i = 0; i < whole + 6 && micro <= (uint64_t)key->max; i++) {
+        const size_t at = i < whole ? i : i + 1;
+        micro = micro * 10 + (at < whole + (rest > 0 ? 1 + rest : 0) ? (uint64_t)(text[at] - '0') : 0);
+    }
+    if (in_range(key, text, micro, err) != 0)
+        return -1;
+    *field = (struct settings_decimal){.micro = micro, .given = true};
+    return 0;
+}
+
 int
 settings_value_set(void *base, const struct settings_key *key, const char *text, struct err *err)
 {
@@ -196,6 +229,8 @@ settings_value_set(void *base, const struct settings_key *key, const char *text,
         return set_size(field, key, text, err);
     case SETTINGS_DURATION:
         return set_duration(field, key, text, err);
+    case SETTINGS_DECIMAL:
+        return set_decimal(field, key, text, err);
     case SETTINGS_WORD:
         return set_word(field, key, text, err);
     case SETTINGS_HOSTS:
@@ -209,6 +244,8 @@ settings_value_has(const void *base, const struct settings_key *key)
 {
     char *const *text = value_of(base, key);
 
+    if (key->kind == SETTINGS_DECIMAL)
+        return ((const struct settings_decimal *)value_of(base, key))->given;
     return key->kind != SETTINGS_TEXT || *text != NULL;
 }
 
@@ -233,7 +270,7 @@ void
 settings_value_print(const void *base, const struct settings_key *key, FILE *to)
 {
     const void *field = value_of(base, key);
-    char        buf[32];
+    char buf[32];
 
     switch (key->kind) {
     case SETTINGS_TEXT:
@@ -249,6 +286,10 @@ settings_value_print(const void *base, const struct settings_key *key, FILE *to)
     case SETTINGS_DURATION: /* never negative: its bounds say so */
         settings_amount(key->kind, *(const uint64_t *)field, buf, sizeof(buf));
         fprintf(to, "\"%s\"", buf);
+        break;
+    case SETTINGS_DECIMAL:
+        settings_amount(key->kind, ((const struct settings_decimal *)field)->micro, buf, sizeof(buf));
+        fputs(buf, to);
         break;
     case SETTINGS_WORD:
         print_text(key->words[*(const int *)field], to);

@@ -131,6 +131,40 @@ put_run(struct answer *a, const uint8_t run[WIRE_RUN_LEN])
     put_key_text(a, ",\"run\":", hex);
 }
 
+static void
+put_bytes(struct answer *a, const char *key, uint64_t bytes)
+{
+    put(a, key);
+    if (bytes == GAUGE_UNKNOWN)
+        put(a, "null"); /* unknown is not zero */
+    else
+        put_key_number(a, "", (int64_t)bytes);
+}
+
+/* How full its queue is believed to be. */
+static void
+put_gauge(struct answer *a, const struct core_status *s)
+{
+    static const char *const sources[] = {"nothing", "sample", "count"};
+    static const char *const why[] = {"fresh", "starting", "no such queue", "statistics lag", "no figure", "stale"};
+
+    put_bytes(a, ",\"threshold\":", s->threshold);
+    put_bytes(a, ",\"estimate\":", s->gauge.estimate);
+    put_bytes(a, ",\"upper\":", s->gauge.upper);
+    put_key_text(a, ",\"figures\":", why[s->gauge.why]);
+    put_key_text(a, ",\"source\":", sources[s->gauge.upper_from]);
+    if (s->gauge.sample_age_us >= 0)
+        put_key_number(a, ",\"sample_age_ms\":", s->gauge.sample_age_us / 1000);
+    if (s->gauge.count_age_us >= 0)
+        put_key_number(a, ",\"count_age_ms\":", s->gauge.count_age_us / 1000);
+    if (s->drain.known) {
+        put_key_flag(a, ",\"draining\":", s->drain.draining);
+        put_key_number(a, ",\"drain_rate\":", (int64_t)s->drain.rate);
+    }
+    if (s->drain.known && s->drain.within_us >= 0)
+        put_key_number(a, ",\"room_in_ms\":", s->drain.within_us / 1000);
+}
+
 void
 answer_status_begin(struct answer *a, bool draining)
 {
@@ -156,6 +190,10 @@ answer_status_one(struct answer *a, const struct core_status *s, bool first)
         put_run(a, s->run);
     put_key_time(a, ",\"last_run\":", s->last_run_us);
     put_key_time(a, ",\"next_run\":", s->next_run_us);
+    put_bytes(a, ",\"waiting_bytes\":", s->waiting);
+    put_key_flag(a, ",\"measured\":", s->measured);
+    if (s->measured)
+        put_gauge(a, s);
     put(a, "}");
 }
 

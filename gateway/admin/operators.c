@@ -42,7 +42,7 @@ struct connection {
 
 struct operators {
     struct socket_file     socket;
-    const struct core     *core;  /* borrowed */
+    struct core           *core;  /* borrowed */
     struct operators_hands hands;
     struct log            *log;   /* borrowed */
     int                    epoll;
@@ -465,7 +465,7 @@ operators_due(const struct operators *o)
 }
 
 struct operators *
-operators_open(const char *path, const struct core *core, const struct operators_hands *hands, struct log *log,
+operators_open(const char *path, struct core *core, const struct operators_hands *hands, struct log *log,
                struct err *err)
 {
     struct epoll_event e = {.events = EPOLLIN, .data.u32 = LISTENER};

@@ -37,7 +37,7 @@ struct operators_hands {
 
 /* Open the socket at path; a file that a gateway of ours left there is removed, if nobody listens on it.  Borrows core
  * and log.  ERR_CONFIG: something else is there, somebody listens, or the folder is not ours; ERR_IO. */
-struct operators *operators_open(const char *path, const struct core *core, const struct operators_hands *hands,
+struct operators *operators_open(const char *path, struct core *core, const struct operators_hands *hands,
                                  struct log *log, struct err *err);
 
 /* Readable when operators_turn has something to do; for poll. */

@@ -261,6 +261,26 @@ link_channel_closed(struct link *l, amqp_channel_t channel, struct err *err)
 }
 
 int
+link_answer(struct link *l, amqp_channel_t channel, const char *what, int *ret_code, char text[LINK_WORDS],
+            struct err *err)
+{
+    const amqp_rpc_reply_t reply = amqp_get_rpc_reply(l->conn);
+
+    watchdog_leave(l->dog);
+    *ret_code = 0;
+    text[0] = '\0';
+    if (reply.reply_type == AMQP_RESPONSE_NORMAL)
+        return 0;
+    if (reply.reply_type != AMQP_RESPONSE_SERVER_EXCEPTION || reply.reply.id != AMQP_CHANNEL_CLOSE_METHOD)
+        return link_refused(what, &reply, err);
+
+    const amqp_channel_close_t *close = reply.reply.decoded;
+    *ret_code = close->reply_code;
+    snprintf(text, LINK_WORDS, "%.*s", (int)close->reply_text.len, (const char *)close->reply_text.bytes);
+    return link_channel_closed(l, channel, err);
+}
+
+int
 link_read(struct link *l, amqp_frame_t *frame, struct err *err)
 {
     const struct timeval at_once = {0, 0}; /* NULL would wait for ever */

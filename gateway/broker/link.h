@@ -53,6 +53,14 @@ void link_rest(struct link *l);
 /* Body bytes and frames that the kernel has not handed over to the broker's host yet. */
 size_t link_unsent(const struct link *l);
 
+enum { LINK_WORDS = 256 };
+
+/* The answer to the question that was just asked on a channel (under the watchdog): *ret_code is 0 where the broker
+ * said yes, else its code, with its words, such as "NOT_FOUND - no queue 'x' in vhost '/'".  A refusal closes the
+ * channel.  -1: the link is of no more use. */
+int link_answer(struct link *l, amqp_channel_t channel, const char *what, int *ret_code, char words[LINK_WORDS],
+                struct err *err);
+
 /* Explain the reply of a call that failed: a text with the broker's words, or the library's. */
 int link_refused(const char *what, const struct amqp_rpc_reply_t_ *reply, struct err *err);
 

@@ -34,7 +34,7 @@ struct look {
     struct log    *log;
     int64_t        now;        /* mono us */
     int            code;       /* of the broker's last refusal; 0: it said yes */
-    char           words[256]; /* its text, such as "NOT_FOUND - no queue 'x' in vhost '/'" */
+    char           words[LINK_WORDS]; /* its text, such as "NOT_FOUND - no queue 'x' in vhost '/'" */
 };
 
 static bool
@@ -68,20 +68,7 @@ is_bad(const struct look *k)
 static int
 answer(struct look *k, const char *what, struct err *err)
 {
-    const amqp_rpc_reply_t reply = amqp_get_rpc_reply(k->l->conn);
-
-    watchdog_leave(k->l->dog);
-    k->code = 0;
-    k->words[0] = '\0';
-    if (reply.reply_type == AMQP_RESPONSE_NORMAL)
-        return 0;
-    if (reply.reply_type != AMQP_RESPONSE_SERVER_EXCEPTION || reply.reply.id != AMQP_CHANNEL_CLOSE_METHOD)
-        return link_refused(what, &reply, err);
-
-    const amqp_channel_close_t *close = reply.reply.decoded;
-    k->code = close->reply_code;
-    snprintf(k->words, sizeof(k->words), "%.*s", (int)close->reply_text.len, (const char *)close->reply_text.bytes);
-    return link_channel_closed(k->l, LINK_VERIFY, err);
+    return link_answer(k->l, LINK_VERIFY, what, &k->code, k->words, err);
 }
 
 static int

@@ -43,6 +43,7 @@ core_check(const struct core *k)
 {
     uint64_t held = 0, out = 0, idle = 0, used = 0;
     uint32_t connected = 0, wanting = 0;
+    const char *wrong;
 
     for (uint32_t s = 0; s < k->n_slots; s++) {
         used += k->slots[s].used;
@@ -50,8 +51,8 @@ core_check(const struct core *k)
     }
     for (uint32_t i = 0; i < k->n_connectors; i++) {
         struct connector *c = k->connectors[i];
-        const char *wrong = check_connector(k, c, &held);
 
+        wrong = check_connector(k, c, &held);
         if (wrong != NULL)
             return wrong;
         out += c->usable;
@@ -68,5 +69,6 @@ core_check(const struct core *k)
     /* Nacks that nobody has seen weigh WIRE_COST_MIN each beyond it: CORE_NACKS_MAX of each connector at most. */
     if (held + out > k->cfg.memory_limit + (uint64_t)k->n_connectors * 2 * CORE_NACKS_MAX * WIRE_COST_MIN)
         return "more memory is given out than there is";
-    return check_schedule(k);
+    wrong = check_schedule(k);
+    return wrong != NULL ? wrong : check_gates(k);
 }

@@ -43,6 +43,7 @@ core_free(struct core *k)
     for (uint32_t i = 0; i < k->n_connectors; i++)
         custody_free(k->connectors[i]);
     table_free(k);
+    queues_free(k);
     free(k->slots);
     free(k);
 }
@@ -145,6 +146,7 @@ pub_changed(struct core *k, const struct core_event *e)
     switch (e->kind) {
     case CORE_UP:
         k->pubs[p] = (struct pub){.up = true, .session = e->u.broker.session};
+        queues_back(k);
         break;
     case CORE_DOWN:
         if (k->pubs[p].up) {
@@ -170,7 +172,11 @@ turn(struct core *k)
     uint32_t i;
 
     session_timers(k);
+    queues_timers(k);
     schedule_timers(k);
+    if (k->woken)
+        schedule_wake(k);
+    k->woken = false;
     posting_timers(k);
     credit_serve(k);
     while ((i = list_pop(k, &k->dirty)) != NONE) {
@@ -183,6 +189,8 @@ turn(struct core *k)
 void
 core_step(struct core *k, const struct core_event *e, int64_t now_us, const struct core_sink *sink)
 {
+    uint32_t queue;
+
     if (now_us > k->now_us)
         k->now_us = now_us;
     k->sink = sink;
@@ -209,14 +217,19 @@ core_step(struct core *k, const struct core_event *e, int64_t now_us, const stru
         posting_confirmed(k, e->u.result.slot);
         break;
     case CORE_RETRY:
+        queue = gate_refused(k, e->u.result.slot, e->u.result.went, e->u.result.went_bytes);
         posting_retry(k, e->u.result.slot);
+        gate_served(k, queue);
         break;
     case CORE_FORMED:
         forming_done(k, e);
         break;
     case CORE_REFUSED:
-        if (!forming_refused(k, e))
-            posting_refused(k, e->u.result.slot, e->u.result.reason, e->u.result.text);
+        if (forming_refused(k, e))
+            break;
+        queue = gate_refused(k, e->u.result.slot, e->u.result.went, e->u.result.went_bytes);
+        posting_refused(k, e->u.result.slot, e->u.result.reason, e->u.result.text);
+        gate_served(k, queue);
         break;
     case CORE_ROW:
         run_load(k, &e->u.row);
@@ -238,6 +251,14 @@ core_step(struct core *k, const struct core_event *e, int64_t now_us, const stru
         break;
     case CORE_COMMITTED:
         commit_stored(k, e->u.stored.ticket, e->u.stored.ok);
+        break;
+    case CORE_SAMPLE:
+    case CORE_COUNTED:
+    case CORE_CONSUMERS:
+    case CORE_QUEUE_GONE:
+    case CORE_BROKER:
+    case CORE_RESTARTED:
+        queues_event(k, e);
         break;
     case CORE_SAVE:
         verdict_save(k);
@@ -269,6 +290,8 @@ core_due(const struct core *k)
             due = k->connectors[i]->retry_us;
     if (due_first(k) != NULL && due_first(k)->sch.due_us < due)
         due = due_first(k)->sch.due_us;
+    if (queues_due(k) < due)
+        due = queues_due(k);
     if (k->hungry.head != NONE && k->now_us + 1000000 < due)
         due = k->now_us + 1000000; /* who waits for memory is told after a second */
     return due;

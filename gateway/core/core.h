@@ -10,15 +10,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "gauge.h"
 #include "wire.h"
 
 struct core;
+struct decide_inputs;
 struct err;
 
 enum {
     CORE_CONNECTORS_MAX = 20000, /* known to one gateway, configured and admitted ones together */
     CORE_UNKNOWN_MAX = 10000,    /* who is not configured is admitted, or remembered, only below this many */
     CORE_PUBLISHERS_MAX = 16,
+    CORE_QUEUES_MAX = 40000,     /* that were ever configured in one life */
+    CORE_GROUPS_MAX = 256,       /* of queues; group 0 has no budget */
     CORE_RING_MAX = 65536,       /* records of one connector; then it gets no more credit until some are settled */
     CORE_NACKS_MAX = 64,         /* unseen nacks of one connector; then it gets no more credit until it has seen them */
 };
@@ -45,6 +49,29 @@ struct core_connector {
     uint32_t publisher;
     bool     ordered; /* one bundle at a time at the broker, so that order holds after a nack too */
     enum wire_format format; /* how its bundles become messages, where they do not say it themselves */
+    uint32_t queue;          /* behind its target: CORE_NO_QUEUE, or a number of core_queue */
+    uint64_t threshold;      /* bytes that this queue may hold */
+    bool     threshold_fixed; /* its own word may lower it only; else that is taken as it is */
+    uint32_t weight;         /* of its share where room is short, from 1 */
+};
+
+#define CORE_NO_QUEUE UINT32_MAX /* it cannot be measured: such a connector is governed by credit alone */
+
+/* A queue that is measured, by its number. */
+struct core_queue {
+    uint32_t group;       /* 0: none */
+    bool     counts;      /* a count may lower what is believed: no priorities, TTL, drop-head */
+    bool     alone;       /* nobody but this gateway publishes to it */
+    uint64_t unacked_max; /* at most so many unacknowledged messages; GAUGE_UNKNOWN: telemetry says */
+};
+
+/* What all of admission goes by. */
+struct core_limits {
+    int64_t  stats_lag_us, stale_after_us;
+    int64_t  count_every_us;  /* a queue is counted so often at most */
+    uint32_t resume_ppm;      /* what was closed opens below so many millionths of its limit */
+    bool     run_on_stale;    /* what is unknown does not hold */
+    uint64_t budget[CORE_GROUPS_MAX]; /* bytes of a group; [0]: of all queues.  DECIDE_NONE: no such limit */
 };
 
 /* A schedule as the state keeps it, so that it survives us: what to pick up again. */
@@ -94,6 +121,12 @@ enum core_event_kind {
     CORE_STORED,    /* stored: what became of a CORE_STORE_ROW */
     CORE_COMMIT,    /* commit: a connector wants its state replaced; answered with CORE_COMMIT_GO or _FAIL */
     CORE_COMMITTED, /* stored: what became of a CORE_COMMIT_GO */
+    CORE_SAMPLE,    /* measured.sample: what the statistics say of a queue */
+    CORE_COUNTED,   /* measured.count: answer to a CORE_COUNT; none need come */
+    CORE_CONSUMERS, /* measured.consumers: who takes from a queue */
+    CORE_QUEUE_GONE, /* measured: there is no such queue */
+    CORE_BROKER,    /* node: memory, disk and alarms of the broker */
+    CORE_RESTARTED, /* the broker started again: its statistics are worth nothing for a while */
     CORE_SAVE,      /* time to write marks: answered with CORE_STORE_MARK for each that moved; rows that failed, too */
     CORE_DRAIN,     /* stop: no more credit, no more permits */
     CORE_STOP,      /* the gateway ends now: say so to all who are connected */
@@ -107,7 +140,23 @@ struct core_event {
             const struct core_connector *list; /* lent for the step */
             uint32_t n;
             const struct core_connector *unknown; /* its id is ignored; NULL: unknown connectors are refused */
+            const struct core_queue *queues;      /* by number: those of before keep theirs */
+            uint32_t n_queues;
+            const struct core_limits *limits;     /* NULL: nothing is measured */
         } configure;
+        struct {
+            uint32_t queue;
+            union {
+                struct gauge_sample    sample;
+                struct gauge_count     count;
+                struct gauge_consumers consumers;
+            } is;
+        } measured;
+        struct {
+            int64_t  asked_us;
+            uint64_t memory_used, memory_limit, disk_free, disk_limit; /* GAUGE_UNKNOWN: not said */
+            bool     alarm; /* it refuses to take more, for want of memory or disk */
+        } node;
         struct {
             const char *id;
             uint64_t    epoch, answered;
@@ -146,12 +195,15 @@ struct core_event {
             uint32_t    slot;
             uint32_t    messages; /* at least 1 */
             uint64_t    bytes;    /* of all of them, as they will count in the queue */
+            uint64_t    largest;  /* of one */
             const char *left_out; /* what of it is too large to go, for people; NULL: nothing.  Lent for the step */
         } formed;
         struct {
             uint32_t         slot;
             enum wire_reason reason;
             const char      *text; /* lent for the step; may be NULL */
+            uint32_t         went; /* RETRY, REFUSED: of its messages, these are confirmed all the same, */
+            uint64_t         went_bytes; /* with so many bytes */
         } result;
     } u;
 };
@@ -172,6 +224,8 @@ enum core_effect_kind {
     CORE_CLEAR_STATE, /* id: make this connector's state empty, with the next version */
     CORE_COMMIT_GO,  /* go: store the state of this ticket now, with the row in one; answered with CORE_COMMITTED */
     CORE_COMMIT_FAIL, /* fail: the state of this ticket will not be stored */
+    CORE_COUNT,      /* queue: how many messages are ready in it?  Answered with CORE_COUNTED, or not */
+    CORE_NEWS,       /* news: a figure of a queue contradicts what was assumed */
     CORE_JOURNAL     /* journal: a decision, to be written down */
 };
 
@@ -193,6 +247,13 @@ struct core_effect {
             bool     first;
         } keep;
         uint32_t slot;
+        uint32_t queue;
+        struct {
+            uint32_t queue;
+            unsigned news;  /* bits of gauge_news */
+            int64_t  bytes; /* of a drift: below 0, less is there than expected */
+            int64_t  lag_us; /* the lag that is used from now on */
+        } news;
         struct {
             uint32_t         slot, target;
             enum wire_format format;
@@ -232,6 +293,7 @@ struct core_effect {
             const uint8_t *run;     /* WIRE_RUN_LEN bytes; NULL: none */
             const char    *text;    /* of a connector, UTF-8, text_len bytes; NULL: none */
             uint32_t       text_len;
+            const struct decide_inputs *inputs; /* what the reasons follow from; NULL: nothing was measured.  Lent */
         } journal;
     } u;
 };
@@ -268,10 +330,16 @@ struct core_status {
     int64_t     period_us;
     int64_t     last_run_us;    /* wall clock: the end of the last run that happened; 0: none did */
     int64_t     next_run_us;    /* wall clock: when the next one is due; 0: nobody can say */
+    bool        measured;       /* queue, threshold, gauge and drain are known of */
+    uint32_t    queue;
+    uint64_t    threshold;
+    struct gauge_view  gauge;
+    struct gauge_drain drain;   /* until its gate opens, if it is closed */
+    uint64_t    waiting;        /* bytes of its bundles that wait for room */
 };
 
 /* Connectors are numbered from 0 without gaps, and none goes: false, there are not so many. */
-bool core_status(const struct core *core, uint32_t number, struct core_status *ret);
+bool core_status(struct core *core, uint32_t number, struct core_status *ret);
 
 /* The number of a connector.  false: there is none of this id. */
 bool core_number(const struct core *core, const char *id, uint32_t *ret);

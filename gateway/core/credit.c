@@ -93,12 +93,15 @@ credit_frozen(struct core *k, struct connector *c)
     return c->frozen;
 }
 
+/* Who pushes all the time gets its window through for each round trip: so windows are by weight, too. */
 static uint64_t
-window(const struct core *k)
+window(const struct core *k, const struct connector *c)
 {
     const uint64_t share = k->cfg.memory_limit / 2 / (k->wanting == 0 ? 1 : k->wanting);
+    const uint64_t whole = share < WINDOW_MIN ? WINDOW_MIN : min64(share, WINDOW_MAX);
+    const struct queue *q = queues_of(k, c);
 
-    return share < WINDOW_MIN ? WINDOW_MIN : min64(share, WINDOW_MAX);
+    return q == NULL || q->weight_most == 0 ? whole : whole * c->cfg.weight / q->weight_most;
 }
 
 /* How much credit it should have out now: with what it has here already it fills its window, and no more, or a slow
@@ -106,7 +109,7 @@ window(const struct core *k)
 static uint64_t
 target(const struct core *k, const struct connector *c)
 {
-    const uint64_t head = head_cost(k, c), w = window(k);
+    const uint64_t head = head_cost(k, c), w = window(k, c);
     const uint64_t left = c->held < w ? w - c->held : 0;
     const uint64_t safe = min64(sure(k, c), left), more = min64(likely(k, c), left);
 
@@ -124,7 +127,8 @@ credit_hold(const struct core *k, const struct connector *c)
 
     return (c->sch.paused ? (uint32_t)WIRE_HOLD_PAUSED : 0) | (k->draining ? (uint32_t)WIRE_HOLD_DRAINING : 0) |
            (!p->up ? (uint32_t)WIRE_HOLD_BROKER_DOWN : 0) |
-           (p->up && p->blocked ? (uint32_t)WIRE_HOLD_BROKER_ALARM : 0);
+           (p->up && (p->blocked || k->alarm) ? (uint32_t)WIRE_HOLD_BROKER_ALARM : 0) |
+           (queues_blind(k, c) ? (uint32_t)WIRE_HOLD_TELEMETRY_STALE : 0) | c->gate.reasons;
 }
 
 /* Put it in the line if it has less than half of what it should have, or cannot send its next bundle. */
@@ -167,6 +171,8 @@ credit_want(struct core *k, struct connector *c, uint64_t want, uint64_t head)
         k->wanting++;
     if (want == 0 && c->want > 0)
         k->wanting--;
+    if (c->want > 0)
+        gate_wanted(k, c);
     c->want = want;
     c->head = want == 0 ? 0 : head;
     account(k, c, false);

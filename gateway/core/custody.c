@@ -228,6 +228,7 @@ void
 custody_reset(struct core *k, struct connector *c, uint64_t next)
 {
     custody_drop_half(k, c);
+    gate_leave(k, c);
     for (uint64_t s = c->first; s < c->expect; s++) {
         struct bundle *b = custody_at(c, s);
 

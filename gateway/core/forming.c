@@ -14,7 +14,7 @@ forming_begin(struct core *k, struct connector *c, struct bundle *b)
 
     if (slot->format == WIRE_FMT_RAW) {
         slot->messages = 1;
-        slot->bytes = b->size;
+        slot->bytes = slot->largest = b->size;
         b->state = B_WAITING;
         posting_pump(k, c);
         return;
@@ -59,6 +59,7 @@ forming_done(struct core *k, const struct core_event *e)
         return;
     k->slots[s].messages = e->u.formed.messages;
     k->slots[s].bytes = e->u.formed.bytes;
+    k->slots[s].largest = e->u.formed.largest;
     b->state = B_WAITING;
     b->partial = e->u.formed.left_out != NULL;
     if (b->partial)

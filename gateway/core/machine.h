@@ -7,6 +7,7 @@
 #define MACHINE_H
 
 #include "core.h"
+#include "decide.h"
 
 #define NONE UINT32_MAX /* no connector, no slot */
 
@@ -87,6 +88,23 @@ struct commit {
     uint8_t  n_refused;
 };
 
+/* A connector before its queue. */
+struct gate {
+    uint32_t reasons;    /* why it is closed; 0: open */
+    uint32_t turns;      /* it may pass so often although others wait */
+    bool     lined;      /* it waits in its queue's line, with a bundle */
+    uint32_t line_next;
+    uint32_t peer_next;  /* all connectors of this queue */
+    uint64_t word;       /* its own threshold; DECIDE_NONE: it said none */
+    uint64_t threshold;  /* in force: of the configuration, or its own word */
+    uint32_t at;         /* the queue that served is of */
+    uint64_t served;     /* virtual time: bytes through its weight, behind those who waited longer */
+    int64_t wanted_us;   /* it had something to push, or nothing yet was known of it, until then */
+    uint64_t promise;    /* bytes that its run is expected to bring yet */
+    int64_t promised_us; /* until then it counts */
+    uint64_t run_bytes;  /* that this run, or the last one, brought */
+};
+
 struct connector {
     struct core_connector cfg;
     uint32_t number;     /* its place in core.connectors */
@@ -126,6 +144,7 @@ struct connector {
 
     struct schedule sch;
     struct commit   commit;
+    struct gate     gate;
 
     /* membership in lists; NONE ends each */
     uint32_t hungry_next, dirty_next, unsaved_next, retry_next;
@@ -141,8 +160,41 @@ struct slot {
     uint8_t  format;    /* enum wire_format */
     uint32_t messages;  /* that it is published as */
     uint64_t bytes;     /* of these */
+    uint64_t largest;   /* of one */
+    uint32_t queue;     /* where `reserved` is */
+    uint32_t went;      /* of them, confirmed although the bundle is not; and their bytes */
+    uint64_t went_bytes;
+    uint64_t flying;   /* bytes of it that count as on their way to that queue */
+    uint64_t reserved;  /* the gauge's number for what is at a publisher now; 0: none */
     uint64_t seq;
     uint64_t cost;
+};
+
+/* A queue that is measured. */
+struct queue {
+    struct core_queue cfg;
+    struct gauge *gauge;
+    uint64_t upper;      /* as it was asked for last: DECIDE_UNKNOWN, or bytes */
+    bool unknown;                  /* so it was when all were looked at last */
+    uint64_t served;     /* virtual time: of who passed last */
+    uint64_t promised;   /* sum of the promises of its connectors */
+    int64_t promised_us;           /* when they are to be looked at next */
+    uint64_t flying;               /* bytes at publishers, on their way to it */
+    int64_t short_us;              /* until then its room is short */
+    bool serving;                  /* its line is being served */
+    int64_t  counted_us; /* when a count was asked for last */
+    uint32_t peers;      /* its connectors; NONE: none */
+    uint32_t line_head, line_tail; /* those that wait with a bundle */
+    uint32_t closed;     /* connectors whose gate is closed */
+    uint32_t weight_most; /* of its connectors */
+};
+
+/* How full the broker itself is. */
+struct node {
+    uint64_t memory_used, memory_limit, disk_free, disk_limit; /* GAUGE_UNKNOWN: never told */
+    uint64_t coming, coming_before; /* bytes and what they cost beside, handed over since it was asked, and before */
+    int64_t  asked_us;
+    bool     told;
 };
 
 struct pub {
@@ -185,6 +237,19 @@ struct core {
         uint32_t  n, cap;
     } due;
     uint32_t  reasons;          /* found by others, of all connectors */
+    struct queue *queues;
+    uint32_t  n_queues;
+    bool      measured;         /* limits are in force */
+    struct core_limits limits;
+    struct {
+        uint64_t upper;         /* of those that are known */
+        uint32_t unknown;       /* queues with connectors that are not */
+    } groups[CORE_GROUPS_MAX];  /* [0]: all queues */
+    struct node node;
+    bool      alarm;
+    bool      waking;           /* the line is being looked at */
+    bool      woken;            /* a gate opened: who waits in line is looked at, at the end of the turn */
+    int64_t   looked_us;        /* when all queues were looked at last */
     int64_t   wall_us;          /* wall clock less monotonic clock */
     uint64_t  random[2];
     int64_t   now_us;
@@ -236,6 +301,36 @@ void forming_begin(struct core *k, struct connector *c, struct bundle *b); /* it
 void forming_done(struct core *k, const struct core_event *e);
 bool forming_refused(struct core *k, const struct core_event *e); /* false: it is not being formed */
 
+/* queues.c: what is measured, and the sums of it */
+void queues_configure(struct core *k, const struct core_event *e);
+void queues_event(struct core *k, const struct core_event *e);     /* SAMPLE to RESTARTED */
+void queues_refresh(struct core *k, struct queue *q);              /* ask its gauge again */
+void queues_back(struct core *k);                                  /* the broker takes connections again */
+void queues_timers(struct core *k);
+int64_t queues_due(const struct core *k);
+struct queue *queues_of(const struct core *k, const struct connector *c); /* NULL: it is not measured */
+void queues_join(struct core *k, struct connector *c);            /* a connector that is new */
+void queues_spend(struct core *k, uint64_t bytes, uint64_t messages); /* so much goes to the broker now */
+bool queues_blind(const struct core *k, const struct connector *c);
+void queues_free(struct core *k);
+
+/* gate.c: may it start a bundle, or a run? */
+void gate_inputs(const struct core *k, const struct connector *c, struct decide_inputs *ret); /* it is measured */
+uint32_t gate_look(struct core *k, struct connector *c);  /* why not; 0: it may */
+bool gate_pass(struct core *k, struct connector *c, uint32_t slot); /* true: its bytes are reserved */
+void gate_leave(struct core *k, struct connector *c);     /* it has nothing any more that would wait in line */
+void gate_wake(struct core *k, struct queue *q);          /* figures of this queue have changed */
+void gate_threshold(struct core *k, struct connector *c, const struct wire_msg *m);
+uint32_t gate_share(struct core *k, struct connector *c); /* WIRE_HOLD_SHARE: the room is promised to others' runs */
+void gate_promise(struct core *k, struct connector *c);   /* its run begins */
+void gate_released(struct core *k, struct connector *c);  /* its run is over */
+void gate_wanted(struct core *k, struct connector *c);    /* until now it had something to push */
+void gate_served(struct core *k, uint32_t queue);         /* a bundle came back from its publisher; NONE: nothing did */
+/* What became of what was reserved; returned is the queue, for gate_served. */
+uint32_t gate_confirmed(struct core *k, uint32_t slot);
+uint32_t gate_refused(struct core *k, uint32_t slot, uint32_t went, uint64_t went_bytes);
+void gate_lost(struct core *k, uint32_t slot);
+
 /* posting.c: bundles at the publishers */
 void posting_pump(struct core *k, struct connector *c); /* hand over what may be handed over */
 void posting_confirmed(struct core *k, uint32_t slot);
@@ -268,6 +363,7 @@ void schedule_operator(struct core *k, const char *id, enum core_action action);
 void schedule_timers(struct core *k);
 void schedule_left(struct core *k, struct connector *c); /* its connection is no more */
 uint32_t schedule_reasons(const struct core *k, const struct connector *c); /* that would hold it now */
+bool schedule_first_free(const struct schedule *s); /* the first run ever, which its queue does not hold */
 bool schedule_too_early(const struct core *k, const struct schedule *s);
 bool schedule_tell(struct core *k, struct connector *c); /* false: it does not ask to run, other holds may be told */
 
@@ -284,7 +380,11 @@ void run_stored(struct core *k, uint64_t ticket, bool ok);
 void run_load(struct core *k, const struct core_row *row);
 void run_journal(struct core *k, const struct connector *c, const char *what, uint32_t reasons,
                  const struct wire_msg *m);
-void run_journal_look(struct core *k, const struct connector *c, const char *what, uint32_t reasons); /* and its time */
+/* The same with its time, and the figures that stand behind it, if it is measured. */
+void run_journal_look(struct core *k, const struct connector *c, const char *what, uint32_t reasons, bool first_free);
+
+void run_decision(struct core *k, const struct connector *c, const char *what, uint32_t reasons,
+                  const struct decide_inputs *inputs);
 
 /* What an end of its run changes, but for the row: that is the caller's to store. */
 void run_finish(struct core *k, struct connector *c, const char *what, int64_t at_us, const struct wire_msg *m);
@@ -302,6 +402,9 @@ void commit_new_epoch(struct core *k, struct connector *c);
 
 /* check_schedule.c: the part of core_check that is about schedules */
 const char *check_schedule(const struct core *k);
+
+/* check_gates.c: the part of core_check that is about queues and gates */
+const char *check_gates(const struct core *k);
 
 /* credit.c: who may push how much */
 void credit_reset(struct core *k, struct connector *c);

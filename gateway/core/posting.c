@@ -38,6 +38,8 @@ posting_pump(struct core *k, struct connector *c)
 
         if (b->state <= B_FORMING || (b->state == B_WAITING && c->cfg.ordered && c->posted > 0))
             return;
+        if (b->state == B_WAITING && !gate_pass(k, c, b->slot))
+            return;
         if (b->state == B_WAITING)
             post(k, c, b, c->next_post);
     }
@@ -62,11 +64,14 @@ void
 posting_confirmed(struct core *k, uint32_t s)
 {
     struct connector *c = NULL;
+    const uint32_t queue = gate_confirmed(k, s);
     struct bundle *b = come_back(k, s, &c);
 
     k->fig.confirmed++;
-    if (b == NULL)
+    if (b == NULL) {
+        gate_served(k, queue);
         return;
+    }
     k->fig.messages += k->slots[s].messages;
     k->fig.message_bytes += k->slots[s].bytes;
     c->tries = 0;
@@ -79,6 +84,7 @@ posting_confirmed(struct core *k, uint32_t s)
     }
     verdict_settle(k, c);
     posting_pump(k, c);
+    gate_served(k, queue);
     credit_freed(k, c);
 }
 
@@ -149,6 +155,7 @@ posting_down(struct core *k, uint32_t publisher)
 
         if (!k->slots[s].used || k->slots[s].forming || k->slots[s].publisher != publisher)
             continue;
+        gate_lost(k, s);
         if (k->slots[s].connector == NONE) {
             slots_give(k, s);
             continue;

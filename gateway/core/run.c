@@ -34,12 +34,28 @@ run_journal(struct core *k, const struct connector *c, const char *what, uint32_
 }
 
 void
-run_journal_look(struct core *k, const struct connector *c, const char *what, uint32_t reasons)
+run_decision(struct core *k, const struct connector *c, const char *what, uint32_t reasons,
+             const struct decide_inputs *inputs)
 {
     struct core_effect e = journal_line(c, what, reasons);
 
+    e.u.journal.inputs = inputs;
+    core_emit(k, &e);
+}
+
+void
+run_journal_look(struct core *k, const struct connector *c, const char *what, uint32_t reasons, bool first_free)
+{
+    struct core_effect e = journal_line(c, what, reasons);
+    struct decide_inputs inputs;
+
     if (c->sch.kind == WIRE_S_PERIOD + 1)
         e.u.journal.due_us = c->sch.base_us + c->sch.period_us + k->wall_us;
+    if (queues_of(k, c) != NULL) {
+        gate_inputs(k, c, &inputs);
+        inputs.first_free = first_free;
+        e.u.journal.inputs = &inputs;
+    }
     core_emit(k, &e);
 }
 
@@ -218,6 +234,7 @@ begin(struct core *k, struct connector *c)
     s->asking = s->answer = s->run_now = s->expected = s->lost = false;
     s->held_by = s->told = 0;
     due_drop(k, c);
+    gate_promise(k, c);
 }
 
 /* The row follows the permit, and may: a run whose row a crash takes is declared to us by its connector. */
@@ -225,10 +242,11 @@ void
 run_permit(struct core *k, struct connector *c)
 {
     const uint64_t r[2] = {core_random(k), core_random(k)};
+    const bool first_free = schedule_first_free(&c->sch);
 
     memcpy(c->sch.run, r, sizeof(c->sch.run));
     begin(k, c);
-    run_journal_look(k, c, "permit", 0);
+    run_journal_look(k, c, "permit", 0, first_free);
     run_send_permit(k, c);
     store(k, c, true);
 }
@@ -243,6 +261,7 @@ run_finish(struct core *k, struct connector *c, const char *what, int64_t at_us,
     s->running = s->expected = false;
     memcpy(s->ended, s->run, sizeof(s->ended));
     s->ended_known = true;
+    gate_released(k, c);
     s->base_us = at_us; /* the next one is due a period after the end */
     if (!s->lost)
         s->last_run_us = at_us + k->wall_us;

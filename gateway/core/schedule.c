@@ -29,13 +29,19 @@ schedule_too_early(const struct core *k, const struct schedule *s)
     return periodic(s) && !s->run_now && k->now_us < due_of(s);
 }
 
+bool
+schedule_first_free(const struct schedule *s)
+{
+    return !s->ran && s->first == WIRE_FIRST_FREE && periodic(s);
+}
+
 uint32_t
 schedule_reasons(const struct core *k, const struct connector *c)
 {
     const struct schedule *s = &c->sch;
     uint32_t r = k->reasons | s->reasons | credit_hold(k, c);
 
-    if (!s->ran && s->first == WIRE_FIRST_FREE && periodic(s))
+    if (schedule_first_free(s))
         r &= ~(uint32_t)WIRE_HOLD_QUEUE;
     return r;
 }
@@ -47,12 +53,13 @@ held(struct core *k, struct connector *c, uint32_t reasons)
     struct schedule *s = &c->sch;
 
     if (s->held_by != reasons)
-        run_journal_look(k, c, "hold", reasons);
+        run_journal_look(k, c, "hold", reasons, schedule_first_free(&c->sch));
     s->held_by = reasons;
     if (s->kind == WIRE_S_TERMINATE + 1)
         return; /* looked at once: it is told, and asks again when it is started again */
     if (periodic(s) && s->resume == WIRE_RESUME_SCHEDULE && !s->run_now) {
-        run_journal_look(k, c, "skipped", reasons); /* the period that follows: the reasons may stay the same */
+        /* The period that follows: the reasons may stay the same. */
+        run_journal_look(k, c, "skipped", reasons, schedule_first_free(&c->sch));
         s->base_us = k->now_us;
         s->skipped = !s->ran;
         due_set(k, c, due_of(s));
@@ -60,6 +67,17 @@ held(struct core *k, struct connector *c, uint32_t reasons)
     } else {
         list_push(k, &k->line, c->number);
     }
+}
+
+/* Where room is shared, who comes later is looked at behind those who wait, at the end of the turn.  Who does not
+ * wait in line (Run & Terminate, resume "schedule") is looked at as it comes. */
+static bool
+waits_its_turn(const struct core *k, const struct connector *c)
+{
+    const struct schedule *s = &c->sch;
+
+    return !k->waking && queues_of(k, c) != NULL && s->kind != WIRE_S_TERMINATE + 1 &&
+           !(periodic(s) && s->resume == WIRE_RESUME_SCHEDULE && !s->run_now);
 }
 
 void
@@ -76,7 +94,15 @@ schedule_look(struct core *k, struct connector *c)
         due_set(k, c, due_of(s));
         return;
     }
+    if (waits_its_turn(k, c)) {
+        list_push(k, &k->line, c->number);
+        k->woken = true;
+        return;
+    }
+    gate_look(k, c);
     reasons = schedule_reasons(k, c);
+    if (reasons == 0)
+        reasons = gate_share(k, c);
     if (reasons == 0)
         run_permit(k, c);
     else
@@ -90,6 +116,7 @@ schedule_wake(struct core *k)
     struct list before = k->line;
 
     k->line = (struct list){NONE, NONE};
+    k->waking = true;
     while (before.head != NONE) {
         struct connector *c = k->connectors[before.head];
 
@@ -97,6 +124,7 @@ schedule_wake(struct core *k)
         c->sch.in_line = false;
         schedule_look(k, c);
     }
+    k->waking = false;
 }
 
 void
@@ -135,6 +163,7 @@ schedule_ready(struct core *k, struct connector *c, const struct wire_msg *m)
     credit_want(k, c, m->want, m->head);
     if (!acceptable(k, c, m))
         return;
+    gate_threshold(k, c, m);
     s->kind = (uint8_t)(m->schedule + 1);
     s->first = (uint8_t)(WIRE_HAS(m, WIRE_F_FIRST_RUN) ? m->first_run : WIRE_FIRST_FREE);
     s->resume = (uint8_t)(WIRE_HAS(m, WIRE_F_RESUME) ? m->resume : WIRE_RESUME_DRAIN);

@@ -351,6 +351,10 @@ reconfigure(struct connector *c, const struct core_connector *cfg)
     c->cfg.publisher = cfg->publisher;
     c->cfg.ordered = cfg->ordered;
     c->cfg.format = cfg->format;
+    c->cfg.queue = cfg->queue;
+    c->cfg.threshold = cfg->threshold;
+    c->cfg.threshold_fixed = cfg->threshold_fixed;
+    c->cfg.weight = cfg->weight;
     c->configured = true;
 }
 
@@ -382,11 +386,13 @@ session_configure(struct core *k, const struct core_event *e)
 
         reconfigure(k->connectors[table_find(k, cfg->id, (uint32_t)strlen(cfg->id))], cfg);
     }
+    for (uint32_t i = 0; i < k->n_connectors; i++)
+        if (!k->connectors[i]->configured && k->accept_unknown)
+            reconfigure(k->connectors[i], &k->unknown);
+    queues_configure(k, e); /* without memory its connectors are held, see queues_blind */
     for (uint32_t i = 0; i < k->n_connectors; i++) {
         struct connector *c = k->connectors[i];
 
-        if (!c->configured && k->accept_unknown)
-            reconfigure(c, &k->unknown);
         if (!c->configured && c->conn != 0) {
             session_error(k, c->conn, WIRE_R_UNKNOWN_ID, "id", "this connector was taken out of the configuration", c);
             disconnect(k, c, "removed");

@@ -29,10 +29,27 @@ next_run_us(const struct core *k, const struct schedule *s)
     return (s->run_now ? k->now_us : s->base_us + s->period_us) + k->wall_us;
 }
 
-bool
-core_status(const struct core *k, uint32_t number, struct core_status *ret)
+static void
+measure(struct core *k, struct connector *c, struct core_status *ret)
 {
-    const struct connector *c = number < k->n_connectors ? k->connectors[number] : NULL;
+    struct queue *q = queues_of(k, c);
+
+    for (uint64_t seq = c->next_post; seq < c->expect; seq++)
+        ret->waiting += custody_at(c, seq)->state == B_WAITING ? k->slots[custody_at(c, seq)->slot].bytes : 0;
+    if (q == NULL)
+        return;
+    ret->measured = true;
+    ret->queue = c->cfg.queue;
+    ret->threshold = c->gate.threshold;
+    gauge_view(q->gauge, k->now_us, &ret->gauge);
+    gauge_drain(q->gauge, decide_mark(c->gate.threshold, k->limits.resume_ppm, c->gate.reasons != 0), k->now_us,
+                &ret->drain);
+}
+
+bool
+core_status(struct core *k, uint32_t number, struct core_status *ret)
+{
+    struct connector *c = number < k->n_connectors ? k->connectors[number] : NULL;
     const struct schedule *s = c == NULL ? NULL : &c->sch;
 
     if (c == NULL)
@@ -50,5 +67,6 @@ core_status(const struct core *k, uint32_t number, struct core_status *ret)
     ret->period_us = s->period_us;
     ret->last_run_us = s->last_run_us;
     ret->next_run_us = next_run_us(k, s);
+    measure(k, c, ret);
     return true;
 }

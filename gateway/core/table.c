@@ -97,7 +97,9 @@ table_add(struct core *k, const struct core_connector *cfg)
     c->heard_prev = c->heard_next = NONE;
     k->connectors[k->n_connectors] = c;
     k->by_id[place(k, cfg->id, (uint32_t)strlen(cfg->id))] = k->n_connectors;
-    return k->n_connectors++;
+    k->n_connectors++;
+    queues_join(k, c);
+    return c->number;
 }
 
 uint32_t

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "core/decide.h"
 #include "err.h"
 #include "log.h"
 #include "mailbox.h"
@@ -111,6 +113,43 @@ put_run(struct writer *w, const uint8_t *run)
     put_json(w, ",\"run\":", hex, 2 * (size_t)WIRE_RUN_LEN);
 }
 
+/* [upper, limit]; null: nobody knows it, or there is none. */
+static void
+put_level(struct writer *w, const char *key, const struct decide_level *level)
+{
+    char number[24];
+
+    put(w, key);
+    snprintf(number, sizeof(number), "%" PRIu64, level->upper);
+    put(w, level->upper == DECIDE_UNKNOWN ? "[null," : "[");
+    if (level->upper != DECIDE_UNKNOWN) {
+        put(w, number);
+        put(w, ",");
+    }
+    snprintf(number, sizeof(number), "%" PRIu64, level->limit);
+    put(w, level->limit == DECIDE_NONE ? "null" : number);
+    put(w, "]");
+}
+
+static void
+put_inputs(struct writer *w, const struct decide_inputs *in)
+{
+    char ppm[32];
+
+    put_level(w, ",\"inputs\":{\"queue\":", &in->queue);
+    put_level(w, ",\"group\":", &in->group);
+    put_level(w, ",\"all\":", &in->all);
+    put_level(w, ",\"memory\":", &in->memory);
+    put_level(w, ",\"disk\":", &in->disk);
+    snprintf(ppm, sizeof(ppm), ",\"resume_ppm\":%" PRIu32, in->resume_ppm);
+    put(w, ppm);
+    snprintf(ppm, sizeof(ppm), ",\"before\":%" PRIu32, in->before);
+    put(w, ppm);
+    put(w, in->run_on_stale ? ",\"run_on_stale\":true" : "");
+    put(w, in->first_free ? ",\"first_free\":true" : "");
+    put(w, "}");
+}
+
 static void
 format(struct writer *w, const struct journal_entry *e)
 {
@@ -129,6 +168,8 @@ format(struct writer *w, const struct journal_entry *e)
         put_run(w, e->run);
     if (e->text != NULL)
         put_json(w, ",\"text\":", e->text, e->text_len < WIRE_TEXT_MAX ? e->text_len : WIRE_TEXT_MAX);
+    if (e->inputs != NULL)
+        put_inputs(w, e->inputs);
     put(w, "}\n");
 }
 

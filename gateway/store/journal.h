@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct decide_inputs;
 struct err;
 struct journal;
 struct log;
@@ -27,6 +28,7 @@ struct journal_entry {
     const uint8_t *run;       /* WIRE_RUN_LEN bytes; NULL: none */
     const char    *text;      /* UTF-8, text_len bytes (at most WIRE_TEXT_MAX are written); NULL: none */
     size_t         text_len;
+    const struct decide_inputs *inputs; /* what the reasons follow from, so that it can be done again; NULL: none */
 };
 
 /* Open (or create) journal.log in dir and start the thread.  limit: bytes of both files, at least JOURNAL_LIMIT_MIN.

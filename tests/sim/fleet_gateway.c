@@ -242,6 +242,8 @@ on_effect(void *ctx, const struct core_effect *e)
     case CORE_FORGET:
     case CORE_CLEAR_STATE:
     case CORE_JOURNAL:
+    case CORE_COUNT:
+    case CORE_NEWS:
         break; /* looked at by rules_effect */
     }
 }

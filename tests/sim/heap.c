@@ -46,6 +46,12 @@ heap_push(struct heap *h, struct heap_item item)
         swap(&h->at[i], &h->at[(i - 1) / 2]);
 }
 
+int64_t
+heap_next_at(const struct heap *h)
+{
+    return h->n == 0 ? INT64_MAX : h->at[0].at;
+}
+
 bool
 heap_pop(struct heap *h, struct heap_item *ret)
 {

@@ -17,6 +17,7 @@ struct heap_item {
 
 struct heap *heap_new(void);
 void heap_push(struct heap *h, struct heap_item item); /* aborts on no memory: a simulator may */
+int64_t heap_next_at(const struct heap *h);            /* INT64_MAX: nothing is in it */
 bool heap_pop(struct heap *h, struct heap_item *ret);
 void heap_free(struct heap *h);
 

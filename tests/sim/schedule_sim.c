@@ -212,7 +212,7 @@ a_connector_that_waits_takes_at_most_two_kib(void **state)
     const struct core_config cfg = {.memory_limit = 1 << 30, .max_bundle = 1 << 20, .chunk = 65536, .ping_us = 40000000,
                                     .missed = 3, .publishers = 1, .seed = 1};
     const struct core_connector unknown = {.target = 0};
-    const struct core_event all = {.kind = CORE_CONFIGURE, .u.configure = {NULL, 0, &unknown}};
+    const struct core_event all = {.kind = CORE_CONFIGURE, .u.configure = {.unknown = &unknown}};
     const struct core_sink sink = {ignore, NULL};
     struct err err = {0};
     struct core_figures f;
@@ -269,7 +269,7 @@ after_everything_was_off_for_long_who_is_due_is_let_in_one_after_the_other(void 
     const struct core_config cfg = {.memory_limit = 1 << 30, .max_bundle = 1 << 20, .chunk = 65536, .ping_us = 40000000,
                                     .missed = 3, .publishers = 1, .seed = 1};
     const struct core_connector unknown = {.target = 0};
-    const struct core_event start[] = {{.kind = CORE_CONFIGURE, .u.configure = {NULL, 0, &unknown}},
+    const struct core_event start[] = {{.kind = CORE_CONFIGURE, .u.configure = {.unknown = &unknown}},
                                        {.kind = CORE_WALL, .u.wall_us = 1790000000LL * 1000000},
                                        {.kind = CORE_UP, .u.broker = {0, 1}}};
     const struct core_event turn = {.kind = CORE_TURN};

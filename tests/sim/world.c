@@ -438,6 +438,8 @@ on_effect(void *ctx, const struct core_effect *e)
     case CORE_COMMIT_GO:
     case CORE_COMMIT_FAIL:
     case CORE_JOURNAL:
+    case CORE_COUNT:
+    case CORE_NEWS:
         break; /* of schedules and states, which these connectors do not have */
     }
 }
@@ -510,6 +512,7 @@ formed(struct world *w, uint32_t slot, uint64_t life)
         e.u.formed.slot = slot;
         e.u.formed.messages = 3;
         e.u.formed.bytes = 2 * b->item->b.size;
+        e.u.formed.largest = b->item->b.size;
         e.u.formed.left_out = b->item->partial ? "one of 4 objects is too large" : NULL;
     }
     step(w, &e);

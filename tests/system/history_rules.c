@@ -256,6 +256,34 @@ row_says(const struct look *k, const struct history_row *r, const struct held *s
     return r->next_us >= s->due_us - CLOCK_US && (!drain || counts(k) || r->next_us <= s->due_us + CLOCK_US);
 }
 
+/* When the program of this run fell silent in this life: it died, was stopped, or another took its id.  0: never. */
+static int64_t
+silent_us(const struct look *k, const char *run, int64_t killed, uint32_t life)
+{
+    const struct history_event *b = event_of(k, S_BEGIN, run);
+    const int64_t began = k->h->lives[life].began_us;
+    int64_t at = 0;
+    if (b == NULL)
+        return killed; /* its permit did not reach it */
+    const struct history_program *p = &k->h->programs[b->who];
+    if (p->rivalled)
+        return killed;
+    for (uint32_t i = 0; i < k->h->n_stops; i++)
+        if (!k->h->stops[i].gateway && k->h->stops[i].who == b->who && k->h->stops[i].from_us < killed)
+            at = k->h->stops[i].to_us < killed ? k->h->stops[i].to_us : killed;
+    if (p->died_us != 0 && p->died_us <= killed)
+        at = p->died_us;
+    return at == 0 || at > began ? at : began;
+}
+
+/* A run that was given up, without a line of it: neither end nor run is in the row.  It was silent a moment ago. */
+static bool
+row_gave_up(const struct look *k, const struct history_row *r, int64_t killed, uint32_t life)
+{
+    const int64_t at = k->running && same(r->run, "") && same(r->ended, "") ? silent_us(k, k->run, killed, life) : 0;
+    return at != 0 && killed - at - stopped_us(k->h, true, 0, at, killed) < SETTLE_US;
+}
+
 /* The row may be ahead of the journal: what came last has no line, because of the kill. */
 static bool
 row_is_ahead(const struct look *k, const struct history_row *r, int64_t killed, uint32_t life)
@@ -285,17 +313,19 @@ row_agrees(struct look *k, const struct history_row *r, int64_t killed, uint32_t
         k->fig->rows_agreed--;
         until = s->since_us;
     }
-    if (!row_is_ahead(k, r, killed, life))
+    if (!row_is_ahead(k, r, killed, life) && !row_gave_up(k, r, killed, life))
         fault(k, killed, "its row (run \"%s\", ended \"%s\", next %lld) was not so in the last second; %s, next %lld",
               r->run, r->ended, (long long)r->next_us, k->running ? k->run : "no run", (long long)k->due_us);
 }
 
-/* last_run is the time of an end: of the row's own, or of one in the journal. */
+/* last_run is the time of an end: of the row's own, of one in the journal, or what the row before said of an end whose
+ * line an earlier kill took. */
 static void
-last_is_known(struct look *k, const struct history_row *r, int64_t killed)
+last_is_known(struct look *k, const struct history_row *r, const struct history_row *before, int64_t killed)
 {
     const int64_t said = same(r->ended, "") ? 0 : said_us(k, r->ended);
-    bool known = r->last_us == 0 || (said != 0 && r->last_us >= said - turn_us(k->h, r->last_us));
+    bool known = r->last_us == 0 || r->last_us == before->last_us;
+    known |= said != 0 && r->last_us >= said - turn_us(k->h, r->last_us);
     if (!same(r->ended, "") && said == 0)
         fault(k, killed, "the row has %s as ended, whose end nobody told", r->ended);
     for (size_t n = 0; n < of(k)->n_decisions && !known; n++) {
@@ -326,10 +356,10 @@ count_agrees(struct look *k, const struct history_row *r, int64_t killed)
 static void
 status_is_right(struct look *k)
 {
-    const struct history_row r = {.last_us = of(k)->status_last_us};
+    const struct history_row r = {.last_us = of(k)->status_last_us}, none = {.is = false};
     if (of(k)->rows != NULL && r.last_us > of(k)->rows[k->h->n_lives].last_us + CLOCK_US)
         fault(k, r.last_us, "the status has a later last_run than the disk");
-    last_is_known(k, &r, r.last_us);
+    last_is_known(k, &r, of(k)->rows == NULL ? &none : &of(k)->rows[k->h->n_lives - 1], r.last_us);
 }
 
 static void
@@ -337,7 +367,7 @@ row_is_right(struct look *k, const struct history_row *r, const struct history_r
 {
     const int64_t killed = k->h->lives[life].killed_us;
     row_agrees(k, r, killed, life);
-    last_is_known(k, r, killed);
+    last_is_known(k, r, before, killed);
     if (r->last_us < before->last_us || r->count < before->count || r->ran < before->ran)
         fault(k, killed, "the row is older than the one before");
     if (counts(k))

@@ -36,42 +36,62 @@ port_of(const struct world *world, const char *name)
     return port;
 }
 
-static int
-start(struct rabbit *r)
+struct rabbit *
+rabbit_new(struct err *err)
 {
-    char script[600], broker[600], tls[600], conf[600], out[4096];
-    struct err err = {.text = ""};
+    struct rabbit *r = calloc(1, sizeof(*r));
 
-    r->world = world_open(&err);
-    if (r->world == NULL)
-        return -1;
-    snprintf(broker, sizeof(broker), "%s/broker", world_dir(r->world));
-    snprintf(tls, sizeof(tls), "%s/tls", world_dir(r->world));
-    snprintf(conf, sizeof(conf), "%s/more.conf", world_dir(r->world));
-    FILE *f = fopen(conf, "we");
+    if (r == NULL || (r->world = world_open(err)) == NULL) {
+        free(r);
+        return NULL;
+    }
+    return r;
+}
+
+static int
+write_conf(const char *path, const char *more)
+{
+    FILE *f = fopen(path, "we");
+
     if (f == NULL)
         return -1;
-    fprintf(f, "max_message_size = %d\n", MESSAGE_MAX);
-    fclose(f);
+    fprintf(f, "max_message_size = %d\n%s", MESSAGE_MAX, more);
+    return fclose(f);
+}
 
-    const char *const tool = world_source("tests/broker", script, sizeof(script));
-    const char *const argv[] = {tool, "start", broker, "--tls", tls, conf, NULL};
-    if (world_run(argv, BROKER_MS, out, sizeof(out), &err) != 0) {
+int
+rabbit_start_with(struct rabbit *r, const char *const *options, const char *conf_lines)
+{
+    char script[600], broker[600], conf[600], out[4096] = "";
+    struct err err = {.text = ""};
+
+    snprintf(broker, sizeof(broker), "%s/broker", world_dir(r->world));
+    snprintf(conf, sizeof(conf), "%s/more.conf", world_dir(r->world));
+    const char *argv[16] = {world_source("tests/broker", script, sizeof(script)), "start", broker, conf};
+    for (size_t i = 0; i < 10 && options[i] != NULL; i++)
+        argv[4 + i] = options[i];
+    if (write_conf(conf, conf_lines) != 0 || world_run(argv, BROKER_MS, out, sizeof(out), &err) != 0) {
         fprintf(stderr, "%s%s\n", err.text, out);
         return -1;
     }
     r->port = port_of(r->world, "AMQP_PORT");
     r->tls_port = port_of(r->world, "TLS_PORT");
-    return r->port > 0 && r->tls_port > 0 ? 0 : -1;
+    r->management_port = port_of(r->world, "MGMT_PORT");
+    r->prometheus_port = port_of(r->world, "PROM_PORT");
+    return r->port > 0 ? 0 : -1;
 }
 
 int
 rabbit_start(void **state)
 {
-    struct rabbit *r = calloc(1, sizeof(*r));
+    struct rabbit *r = rabbit_new(NULL);
+    char tls[600];
 
     *state = r;
-    return r != NULL ? start(r) : -1;
+    if (r == NULL)
+        return -1;
+    snprintf(tls, sizeof(tls), "%s/tls", world_dir(r->world));
+    return rabbit_start_with(r, (const char *[]){"--tls", tls, NULL}, "");
 }
 
 int

@@ -1,4 +1,4 @@
-/* operator.h - a private RabbitMQ with a TLS port, and an operator's hand on it.
+/* operator.h - a private RabbitMQ with the ports that a test needs, and an operator's hand on it.
  *
  * What fails ends the test.  Thread: the main thread only. */
 #ifndef OPERATOR_H
@@ -9,17 +9,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct err;
 struct world;
 
 enum { MESSAGE_MAX = 20000000 }; /* the broker's max_message_size */
 
 struct rabbit {
     struct world *world;
-    int           port, tls_port;
+    int           port, tls_port, management_port, prometheus_port; /* 0: not asked for */
 };
 
-/* Setup and teardown of a group: *state is a struct rabbit. */
+/* Setup and teardown of a group: *state is a struct rabbit, with a TLS port. */
 int rabbit_start(void **state);
+
+/* The same, with these options of tests/broker start (a NULL-terminated list; "--tls" is followed by its folder, which
+ * is tls in that of the world) and, beyond what rabbit_start sets, these lines of its configuration. */
+struct rabbit *rabbit_new(struct err *err);
+int rabbit_start_with(struct rabbit *r, const char *const *options, const char *conf);
 int rabbit_stop(void **state);
 
 /* tests/broker VERB ARGS... on it; args as of world_broker. */

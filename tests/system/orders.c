@@ -16,7 +16,8 @@
 #include "sluiced.h"
 #include "world.h"
 
-enum { PATIENCE_S = 20, ANSWER_CAP = 8 * 1024 };
+enum { PATIENCE_S = 20,
+       ANSWER_CAP = 8 * 1024 };
 
 /* --- lines --- */
 
@@ -118,6 +119,13 @@ read_time(const char *text)
     return (int64_t)timegm(&tm) * 1000 + ms;
 }
 
+static uint64_t
+bytes_of(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_integer(value) ? (uint64_t)json_integer_value(value) : UINT64_MAX;
+}
+
 static void
 read_standing(const json_t *c, struct standing *ret)
 {
@@ -132,6 +140,15 @@ read_standing(const json_t *c, struct standing *ret)
     ret->period_ms = json_integer_value(json_object_get(c, "period_ms"));
     ret->last_run_ms = read_time(text_of(c, "last_run"));
     ret->next_run_ms = read_time(text_of(c, "next_run"));
+    ret->measured = json_is_true(json_object_get(c, "measured"));
+    ret->threshold = bytes_of(c, "threshold");
+    ret->estimate = bytes_of(c, "estimate");
+    ret->upper = bytes_of(c, "upper");
+    (void)snprintf(ret->figures, sizeof(ret->figures), "%s", text_of(c, "figures"));
+    (void)snprintf(ret->source, sizeof(ret->source), "%s", text_of(c, "source"));
+    ret->room_in_ms = -1;
+    if (json_object_get(c, "room_in_ms") != NULL)
+        ret->room_in_ms = json_integer_value(json_object_get(c, "room_in_ms"));
     for (size_t i = 0; i < json_array_size(reasons) && len < sizeof(ret->reasons); i++)
         len += (size_t)snprintf(ret->reasons + len, sizeof(ret->reasons) - len, "%s%s", i > 0 ? "," : "",
                                 json_string_value(json_array_get(reasons, i)));

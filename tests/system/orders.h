@@ -24,9 +24,13 @@ int64_t orders_give(const struct sluiced *d, const char *what, const char *id);
 struct standing {
     bool known, connected, paused, running;
     char kind[16], state[24];
-    char reasons[160];                 /* words, joined by commas */
-    int64_t period_ms;                 /* 0: absent */
-    int64_t last_run_ms, next_run_ms;  /* since 1970; 0: absent */
+    char reasons[160];                   /* words, joined by commas */
+    int64_t period_ms;                   /* 0: absent */
+    int64_t last_run_ms, next_run_ms;    /* since 1970; 0: absent */
+    bool measured;                       /* else nothing below counts */
+    uint64_t threshold, estimate, upper; /* bytes; UINT64_MAX: not known */
+    char figures[24], source[16];
+    int64_t room_in_ms; /* -1: nobody can say */
 };
 struct standing orders_status(const struct sluiced *d, const char *id);
 

@@ -13,7 +13,9 @@
 #include "err.h"
 #include "world.h"
 
-enum { PATH_CAP = 600, START_MS = 10 * 1000, STOP_MS = 10 * 1000 };
+enum { PATH_CAP = 600,
+       START_MS = 10 * 1000,
+       STOP_MS = 10 * 1000 };
 
 struct sluiced {
     struct world *world; /* borrowed */
@@ -44,8 +46,28 @@ sluiced_configure(struct sluiced *d, const struct sluiced_config *c, struct err 
         fprintf(f, "retry_min = \"10ms\"; retry_max = \"100ms\"; ");
     fprintf(f, "%s };\nmemory = { %s };\nstate = { dir = \"%s\"; mark_every = \"100ms\"; };\n", or_empty(c->broker),
             or_empty(c->memory), d->state);
+    fprintf(f, "telemetry = { %s };\n", c->telemetry != NULL ? c->telemetry : "source = \"off\";");
     fprintf(f, "stop = { within = \"5s\"; };\n%s\n", or_empty(c->rest));
     return fclose(f) == 0 ? 0 : err_set(err, ERR_IO, errno, "write %s", d->config);
+}
+
+/* A free port, and what is named by it.  One that an earlier gateway of this world had is not taken again: its
+ * state is there. */
+static int
+take_port(struct sluiced *d, struct err *err)
+{
+    for (int tries = 0; tries < 20; tries++) {
+        d->port = world_free_port();
+        (void)snprintf(d->endpoint, sizeof(d->endpoint), "tcp://127.0.0.1:%d", d->port);
+        (void)snprintf(d->config, sizeof(d->config), "%s/sluice-%d.cfg", world_dir(d->world), d->port);
+        (void)snprintf(d->log, sizeof(d->log), "%s/sluiced-%d.log", world_dir(d->world), d->port);
+        (void)snprintf(d->state, sizeof(d->state), "%s/state-%d", world_dir(d->world), d->port);
+        if (mkdir(d->state, 0700) == 0)
+            return 0;
+        if (errno != EEXIST)
+            break;
+    }
+    return err_set(err, ERR_IO, errno, "mkdir %s", d->state);
 }
 
 struct sluiced *
@@ -57,13 +79,7 @@ sluiced_new(struct world *w, const struct sluiced_config *config, struct err *er
         return NULL;
     }
     d->world = w;
-    d->port = world_free_port();
-    (void)snprintf(d->endpoint, sizeof(d->endpoint), "tcp://127.0.0.1:%d", d->port);
-    (void)snprintf(d->config, sizeof(d->config), "%s/sluice-%d.cfg", world_dir(w), d->port);
-    (void)snprintf(d->log, sizeof(d->log), "%s/sluiced-%d.log", world_dir(w), d->port);
-    (void)snprintf(d->state, sizeof(d->state), "%s/state-%d", world_dir(w), d->port);
-    if (mkdir(d->state, 0700) != 0) {
-        (void)err_set(err, ERR_IO, errno, "mkdir %s", d->state);
+    if (take_port(d, err) != 0) {
         free(d);
         return NULL;
     }

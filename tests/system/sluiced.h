@@ -19,6 +19,7 @@ struct world;
 struct sluiced_config {
     int broker_port;        /* 0: the world's broker */
     const char *door;       /* in door = {...}, beside endpoint and ping */
+    const char *telemetry;  /* in telemetry = {...}; NULL: off, so that no queue holds anybody */
     const char *broker;     /* in broker = {...}, beside hosts; may name retry_min, hung_after again */
     const char *memory;     /* in memory = {...} */
     const char *ping;       /* "200ms" */

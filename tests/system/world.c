@@ -24,7 +24,7 @@ struct world {
     char dir[PATH_CAP];
     pid_t guard;
     int guard_fd; /* closing it is what the guard waits for; the system does it for a program that dies */
-    int port;
+    int port, management_port;
 };
 
 void
@@ -312,7 +312,22 @@ world_broker_port(const struct world *w)
     return w->port;
 }
 
-/* The port is what tests/broker wrote down: AMQP_PORT=n */
+int
+world_management_port(const struct world *w)
+{
+    return w->management_port;
+}
+
+/* NAME='n', or NAME= where there is none. */
+static void
+read_number(const char *line, const char *name, int *ret)
+{
+    const size_t len = strlen(name);
+    if (strncmp(line, name, len) == 0 && line[len] == '=')
+        *ret = (int)strtol(line + len + 1 + (line[len + 1] == '\''), NULL, 10);
+}
+
+/* The ports are what tests/broker wrote down. */
 static int
 read_port(struct world *w, struct err *err)
 {
@@ -323,9 +338,8 @@ read_port(struct world *w, struct err *err)
     if (f == NULL)
         return err_set(err, ERR_IO, errno, "open %s", path);
     while (fgets(line, sizeof(line), f) != NULL) {
-        const char *at = strstr(line, "AMQP_PORT=");
-        if (at != NULL)
-            w->port = (int)strtol(at + strlen("AMQP_PORT=") + (at[10] == '\'' || at[10] == '"'), NULL, 10);
+        read_number(line, "AMQP_PORT", &w->port);
+        read_number(line, "MGMT_PORT", &w->management_port);
     }
     (void)fclose(f);
     return w->port > 0 ? 0 : err_set(err, ERR_IO, 0, "%s names no AMQP_PORT", path);
@@ -334,8 +348,18 @@ read_port(struct world *w, struct err *err)
 int
 world_broker_start(struct world *w, const char *conf, struct err *err)
 {
+    return world_broker_start_with(w, NULL, conf, err);
+}
+
+int
+world_broker_start_with(struct world *w, const char *const *options, const char *conf, struct err *err)
+{
     char broker[PATH_CAP + 16], file[PATH_CAP + 16], out[4096];
-    const char *args[] = {conf != NULL ? file : NULL, NULL};
+    const char *args[12] = {NULL};
+    size_t n = 0;
+    for (; options != NULL && options[n] != NULL && n < 10; n++)
+        args[n] = options[n];
+    args[n] = conf != NULL ? file : NULL;
     (void)snprintf(broker, sizeof(broker), "%s/broker", w->dir);
     (void)snprintf(file, sizeof(file), "%s/extra.conf", w->dir);
     if (mkdir(broker, 0700) != 0 && errno != EEXIST)

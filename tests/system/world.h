@@ -23,12 +23,18 @@ const char *world_dir(const struct world *w);
 /* Start the private broker; conf (may be NULL) is added to its rabbitmq.conf. */
 int world_broker_start(struct world *w, const char *conf, struct err *err);
 
+/* The same with options of tests/broker start ("--management"; a NULL-terminated list). */
+int world_broker_start_with(struct world *w, const char *const *options, const char *conf, struct err *err);
+
 /* Have tests/broker do something else: "stop", "kill", "freeze", "thaw", "restart", or "ctl" with args for
  * rabbitmqctl (a NULL-terminated list; NULL for none). */
 int world_broker(struct world *w, const char *verb, const char *const *args, struct err *err);
 
 /* The AMQP port of the broker, 0 before it was started; it stays the same when the broker is restarted. */
 int world_broker_port(const struct world *w);
+
+/* The port of its management API, 0: not asked for. */
+int world_management_port(const struct world *w);
 
 /* Wait for the end of the guard: broker, folder and guard are gone.  NULL does nothing. */
 void world_close(struct world *w);

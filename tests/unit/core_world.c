@@ -88,6 +88,18 @@ note_fail(struct world *w, const struct core_effect *e)
 }
 
 static void
+note_journal(struct world *w, const struct core_effect *e)
+{
+    struct line l = {.reasons = e->u.journal.reasons, .has_inputs = e->u.journal.inputs != NULL};
+
+    snprintf(l.what, sizeof(l.what), "%s", e->u.journal.what);
+    snprintf(l.id, sizeof(l.id), "%s", e->u.journal.id == NULL ? "" : e->u.journal.id);
+    if (l.has_inputs)
+        l.inputs = *e->u.journal.inputs;
+    NOTE(w->lines, w->n_lines, l);
+}
+
+static void
 note(void *ctx, const struct core_effect *e)
 {
     struct world *w = ctx;
@@ -131,9 +143,15 @@ note(void *ctx, const struct core_effect *e)
     case CORE_COMMIT_FAIL:
         note_fail(w, e);
         break;
-    case CORE_CLEAR_STATE:
+    case CORE_COUNT:
+        NOTE(w->counts, w->n_counts, e->u.queue);
+        break;
     case CORE_JOURNAL:
-        break; /* the store's and the journal's alone */
+        note_journal(w, e);
+        break;
+    case CORE_CLEAR_STATE:
+    case CORE_NEWS:
+        break; /* the store's and the log's alone */
     }
     w->in_core = true;
 }
@@ -403,7 +421,7 @@ broker_refuses(struct peer *p, uint64_t seq, enum wire_reason reason, const char
 void
 format_forms(struct world *w, uint32_t slot, uint32_t messages, uint64_t bytes, const char *left_out)
 {
-    const struct core_event e = {.kind = CORE_FORMED, .u.formed = {slot, messages, bytes, left_out}};
+    const struct core_event e = {.kind = CORE_FORMED, .u.formed = {slot, messages, bytes, bytes, left_out}};
 
     world_step(w, &e);
 }
@@ -411,7 +429,8 @@ format_forms(struct world *w, uint32_t slot, uint32_t messages, uint64_t bytes, 
 void
 format_refuses(struct world *w, uint32_t slot, enum wire_reason reason, const char *text)
 {
-    const struct core_event e = {.kind = CORE_REFUSED, .u.result = {slot, reason, text}};
+    const struct core_event e = {
+        .kind = CORE_REFUSED, .u.result = {.slot = slot, .reason = reason, .text = text}};
 
     world_step(w, &e);
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "core/core.h"
+#include "core/decide.h"
 #include "wire.h"
 
 enum {
@@ -63,6 +64,14 @@ struct leave {
     uint64_t        seq;
 };
 
+/* A line of the journal. */
+struct line {
+    char     what[24], id[65];
+    uint32_t reasons;
+    bool     has_inputs;
+    struct decide_inputs inputs;
+};
+
 struct world {
     struct core_config cfg;
     struct core       *core;
@@ -91,6 +100,10 @@ struct world {
     uint32_t           n_rows;    /* all that were to be stored, */
     uint32_t           n_stored;  /* and those that were answered for */
     bool               slow_disk; /* rows are answered for when the test says so (disk_answers), and not at once */
+    uint32_t           counts[256]; /* queues that were to be counted */
+    uint32_t           n_counts;
+    struct line        lines[1024];
+    uint32_t           n_lines;
     struct leave       leaves[256];
     uint32_t           n_leaves;
 };

@@ -12,6 +12,7 @@
 #include "broker/publisher.h"
 #include "core/core.h"
 #include "err.h"
+#include "gauged.h"
 #include "plan.h"
 #include "settings.h"
 #include "settings_parts.h"
@@ -22,6 +23,7 @@ enum { CONNECTORS = 3 };
 struct world {
     struct settings *s; /* the defaults, and three connectors */
     struct targets  *targets;
+    struct gauged   *queues;
     struct err       err;
 };
 
@@ -74,6 +76,7 @@ setup(void **state)
         w->s->connectors[w->s->n_connectors++] =
             (struct settings_connector){.id = text(ids[i]), .target = to_queue(queues[i]), .ordered = i == 1};
     w->targets = targets_new(&w->err);
+    w->queues = gauged_new(&w->err);
     assert_non_null(w->targets);
     *state = w;
     return 0;
@@ -85,6 +88,7 @@ teardown(void **state)
     struct world *w = *state;
 
     targets_free(w->targets);
+    gauged_free(w->queues);
     settings_free(w->s);
     free(w);
     return 0;
@@ -99,7 +103,7 @@ connectors_keep_id_and_order_and_those_of_one_target_share_a_publisher(void **st
     struct core_connector *list = NULL, unknown;
 
     w->s->broker.connections = 2;
-    assert_int_equal(plan_connectors(w->s, w->targets, &list, &unknown, &w->err), 0);
+    assert_int_equal(plan_connectors(w->s, w->targets, w->queues, &list, &unknown, &w->err), 0);
     assert_string_equal(list[0].id, "a");
     assert_string_equal(list[2].id, "c");
     assert_false(list[0].ordered);
@@ -113,13 +117,32 @@ connectors_keep_id_and_order_and_those_of_one_target_share_a_publisher(void **st
 }
 
 static void
+what_leads_to_one_queue_goes_by_one_publisher(void **state)
+{
+    struct world *w = *state;
+    struct core_connector *list = NULL, unknown;
+    char *const exchange = w->s->connectors[1].target.exchange, *const queue = w->s->connectors[1].target.queue;
+
+    w->s->broker.connections = 2;
+    w->s->connectors[1].target.exchange = "another";
+    w->s->connectors[1].target.queue = w->s->connectors[0].target.queue;
+    assert_int_equal(plan_connectors(w->s, w->targets, w->queues, &list, &unknown, &w->err), 0);
+    assert_int_not_equal(list[0].target, list[1].target);
+    assert_int_equal(list[0].queue, list[1].queue);
+    assert_int_equal(list[0].publisher, list[1].publisher);
+    w->s->connectors[1].target.exchange = exchange;
+    w->s->connectors[1].target.queue = queue;
+    free(list);
+}
+
+static void
 no_connector_gets_a_publisher_that_is_not_there(void **state)
 {
     struct world *w = *state;
     struct core_connector *list = NULL, unknown;
 
     w->s->broker.connections = 1;
-    assert_int_equal(plan_connectors(w->s, w->targets, &list, &unknown, &w->err), 0);
+    assert_int_equal(plan_connectors(w->s, w->targets, w->queues, &list, &unknown, &w->err), 0);
     for (size_t i = 0; i < CONNECTORS; i++)
         assert_int_equal(list[i].publisher, 0);
     free(list);
@@ -136,7 +159,7 @@ the_longest_id_fits(void **state)
     id[64] = '\0';
     free(w->s->connectors[0].id);
     w->s->connectors[0].id = text(id);
-    assert_int_equal(plan_connectors(w->s, w->targets, &list, &unknown, &w->err), 0);
+    assert_int_equal(plan_connectors(w->s, w->targets, w->queues, &list, &unknown, &w->err), 0);
     assert_string_equal(list[0].id, id);
     free(list);
 }
@@ -147,13 +170,13 @@ unknown_connectors_get_the_default_target_where_they_are_accepted(void **state)
     struct world *w = *state;
     struct core_connector *list = NULL, unknown = {.target = 77};
 
-    assert_int_equal(plan_connectors(w->s, w->targets, &list, &unknown, &w->err), 0);
+    assert_int_equal(plan_connectors(w->s, w->targets, w->queues, &list, &unknown, &w->err), 0);
     assert_int_equal(targets_count(w->targets), 2);
     free(list);
     w->s->accept_unknown = true;
     free(w->s->default_target.queue);
     w->s->default_target.queue = text("rest");
-    assert_int_equal(plan_connectors(w->s, w->targets, &list, &unknown, &w->err), 0);
+    assert_int_equal(plan_connectors(w->s, w->targets, w->queues, &list, &unknown, &w->err), 0);
     assert_string_equal(targets_at(w->targets, unknown.target)->queue, "rest");
     assert_false(unknown.ordered);
     free(list);
@@ -165,8 +188,8 @@ the_same_settings_give_the_same_numbers_again(void **state)
     struct world *w = *state;
     struct core_connector *first = NULL, *again = NULL, unknown;
 
-    assert_int_equal(plan_connectors(w->s, w->targets, &first, &unknown, &w->err), 0);
-    assert_int_equal(plan_connectors(w->s, w->targets, &again, &unknown, &w->err), 0);
+    assert_int_equal(plan_connectors(w->s, w->targets, w->queues, &first, &unknown, &w->err), 0);
+    assert_int_equal(plan_connectors(w->s, w->targets, w->queues, &again, &unknown, &w->err), 0);
     for (size_t i = 0; i < CONNECTORS; i++)
         assert_int_equal(first[i].target, again[i].target);
     assert_int_equal(targets_count(w->targets), 2);
@@ -188,7 +211,7 @@ more_targets_than_there_may_be_refuse_the_whole_plan(void **state)
         snprintf(name, sizeof(name), "other-%d", i);
         assert_int_equal(targets_intern(w->targets, &t, NULL, NULL), i);
     }
-    assert_int_equal(plan_connectors(w->s, w->targets, &list, &unknown, &w->err), -1);
+    assert_int_equal(plan_connectors(w->s, w->targets, w->queues, &list, &unknown, &w->err), -1);
     assert_int_equal(w->err.code, ERR_FULL);
     assert_null(list);
 }
@@ -260,6 +283,9 @@ change(struct settings *s, const struct settings_key *key)
     case SETTINGS_FLAG:
         *(bool *)(void *)field = !*(bool *)(void *)field;
         break;
+    case SETTINGS_DECIMAL:
+        ((struct settings_decimal *)(void *)field)->micro += 1;
+        break;
     case SETTINGS_SIZE:
         *(uint64_t *)(void *)field += 1;
         break;
@@ -276,12 +302,14 @@ static bool
 changes_while_running(const char *name)
 {
     static const char *const names[] = {"broker.password_file", "state.mark_every", "log.format", "log.level",
-                                        "stop.within", "accept_unknown"};
+                                        "stop.within", "accept_unknown", "telemetry.on_stale",
+                                        "telemetry.password_file"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (strcmp(name, names[i]) == 0)
             return true;
-    return strncmp(name, "default_target.", strlen("default_target.")) == 0;
+    return strncmp(name, "default_target.", strlen("default_target.")) == 0 ||
+           strncmp(name, "admission.", strlen("admission.")) == 0;
 }
 
 static void
@@ -350,6 +378,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(connectors_keep_id_and_order_and_those_of_one_target_share_a_publisher),
+        TEST(what_leads_to_one_queue_goes_by_one_publisher),
         TEST(no_connector_gets_a_publisher_that_is_not_there),
         TEST(the_longest_id_fits),
         TEST(unknown_connectors_get_the_default_target_where_they_are_accepted),
