@@ -156,6 +156,7 @@ CORE_SRC := \
     gateway/core/table.c \
     gateway/core/verdict.c
 BROKER_SRC := \
+    gateway/broker/backoff.c \
     gateway/broker/bundle.c \
     gateway/broker/dial.c \
     gateway/broker/link.c \
@@ -168,7 +169,6 @@ BROKER_SRC := \
     gateway/broker/watchdog.c \
     gateway/broker/window.c
 TELEMETRY_SRC := \
-    gateway/broker/backoff.c \
     gateway/broker/figures.c \
     gateway/broker/http.c \
     gateway/broker/lives.c \
@@ -251,6 +251,7 @@ GATEWAY_SRC := \
     common/mailbox.c \
     common/size.c \
     common/text.c \
+    common/thread.c \
     $(WIRE_SRC)
 GATEWAY := $(B)/sluiced
 $(call program,sluiced,$(GATEWAY_SRC),zmq rabbitmq msgpack config sqlite3 jansson curl)
@@ -300,9 +301,9 @@ $(call unit,scan_test,common/scan.c common/clock.c)
 $(call unit,duration_test,common/duration.c common/duration_read.c common/err.c common/text.c)
 $(call unit,dial_test,gateway/broker/dial.c common/clock.c common/err.c common/text.c,resolver)
 $(call unit,err_test,common/err.c common/text.c)
-$(call unit,formed_test,gateway/formed.c gateway/bodies.c common/clock.c common/err.c common/log.c common/mailbox.c common/text.c)
-$(call unit,former_test,gateway/formats/former.c common/err.c common/mailbox.c common/text.c,no_memory no_eventfd stop_seen)
-$(call unit,journal_test,gateway/store/journal.c common/clock.c common/err.c common/log.c common/mailbox.c common/text.c $(WIRE_SRC),jansson msgpack)
+$(call unit,formed_test,gateway/formed.c gateway/bodies.c common/clock.c common/err.c common/log.c common/mailbox.c common/text.c common/thread.c)
+$(call unit,former_test,gateway/formats/former.c common/err.c common/mailbox.c common/text.c common/thread.c,no_memory no_eventfd stop_seen)
+$(call unit,journal_test,gateway/store/journal.c common/clock.c common/err.c common/log.c common/mailbox.c common/text.c common/thread.c $(WIRE_SRC),jansson msgpack)
 $(call unit,log_test,common/log.c common/err.c common/text.c,jansson no_memory)
 $(call unit,mailbox_test,common/mailbox.c common/err.c,no_memory no_eventfd)
 $(call unit,sort_test,gateway/formats/sort.c)
@@ -310,14 +311,14 @@ $(call unit,opencti_test,$(OPENCTI_SRC) common/err.c common/text.c,no_heap janss
 $(call unit,operators_test,$(ADMIN_SRC) gateway/suggest.c $(CORE_SRC) common/clock.c common/err.c common/log.c common/text.c \
     $(WIRE_SRC),jansson msgpack)
 $(call unit,send_test,tests/parts_double.c gateway/broker/send.c gateway/broker/watchdog.c gateway/broker/window.c common/clock.c \
-    common/err.c common/text.c,rabbitmq no_heap)
-$(call unit,replay_test,$(REPLAY_SRC) gateway/store/journal.c common/clock.c common/log.c common/mailbox.c,jansson msgpack)
+    common/err.c common/text.c common/thread.c,rabbitmq no_heap)
+$(call unit,replay_test,$(REPLAY_SRC) gateway/store/journal.c common/clock.c common/log.c common/mailbox.c common/thread.c,jansson msgpack)
 $(call unit,size_test,common/size.c common/err.c common/text.c)
-$(call unit,telemetry_test,tests/unit/tiny_http.c $(TELEMETRY_SRC) common/clock.c common/err.c common/log.c common/mailbox.c \
-    common/text.c,curl jansson)
+$(call unit,telemetry_test,tests/unit/tiny_http.c $(TELEMETRY_SRC) gateway/broker/backoff.c common/clock.c common/err.c common/log.c common/mailbox.c \
+    common/text.c common/thread.c,curl jansson)
 $(call unit,text_test,common/text.c)
 $(call unit,vectors_test,tests/vectors.c common/text.c $(WIRE_SRC),msgpack)
-$(call unit,watchdog_test,gateway/broker/watchdog.c common/clock.c common/err.c common/text.c)
+$(call unit,watchdog_test,gateway/broker/watchdog.c common/clock.c common/err.c common/text.c common/thread.c)
 $(call unit,window_test,gateway/broker/window.c common/err.c common/text.c)
 $(call unit,wire_test,common/text.c $(WIRE_SRC),msgpack)
 CORE_WORLD := tests/unit/core_world.c $(CORE_SRC) common/err.c common/text.c $(WIRE_SRC)
@@ -342,9 +343,9 @@ $(call unit,router_test,gateway/doors/router.c common/clock.c common/err.c commo
 $(call unit,plan_test,gateway/gauged.c gateway/plan.c gateway/targets.c $(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
 $(call unit,commit_test,$(CORE_WORLD),msgpack)
 $(call unit,settings_test,$(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
-$(call unit,state_test,$(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c,sqlite3)
-$(call unit,state_rows_test,$(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c,sqlite3)
-$(call unit,states_test,gateway/states.c $(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c \
+$(call unit,state_test,$(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c common/thread.c,sqlite3)
+$(call unit,state_rows_test,$(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c common/thread.c,sqlite3)
+$(call unit,states_test,gateway/states.c $(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c common/thread.c \
     $(WIRE_SRC),sqlite3 msgpack)
 $(call unit,client_session_test,$(SESSION_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
 $(call unit,client_run_test,$(SESSION_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
@@ -429,10 +430,11 @@ PUB_SRC := \
     common/err.c \
     common/log.c \
     common/mailbox.c \
-    common/text.c
+    common/text.c \
+    common/thread.c
 $(call system,publisher_test,$(PUB_SRC),rabbitmq)
 $(call system,publisher_faults_test,$(PUB_SRC),rabbitmq)
-$(call system,counts_test,$(PUB_SRC) gateway/broker/backoff.c gateway/broker/counts.c,rabbitmq)
+$(call system,counts_test,$(PUB_SRC) gateway/broker/counts.c,rabbitmq)
 $(call system,publisher_parts_test,tests/parts_double.c tests/system/proxy.c $(PUB_SRC),rabbitmq no_heap)
 $(call system,telemetry_test,$(PUB_SRC) $(TELEMETRY_SRC),rabbitmq curl jansson)
 
@@ -466,8 +468,8 @@ $(call bench,overshoot,bench/rabbit.c bench/report.c $(FLOOD_SRC) tests/system/l
 $(call bench,permit,bench/asker.c bench/crowd.c bench/echo.c bench/report.c tests/system/sluiced.c tests/system/world.c \
     common/clock.c common/err.c common/text.c $(WIRE_SRC),msgpack zmq math)
 $(call bench,turn,bench/report.c tests/system/world.c common/clock.c common/err.c common/text.c $(CORE_SRC) $(WIRE_SRC),msgpack math)
-$(call bench,telemetry,tests/system/world.c $(TELEMETRY_SRC) common/clock.c common/err.c common/log.c common/mailbox.c \
-    common/text.c,curl jansson rabbitmq)
+$(call bench,telemetry,tests/system/world.c $(TELEMETRY_SRC) gateway/broker/backoff.c common/clock.c common/err.c common/log.c common/mailbox.c \
+    common/text.c common/thread.c,curl jansson rabbitmq)
 $(call bench,wire,common/text.c $(WIRE_SRC),msgpack)
 
 # --- The usual targets ------------------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -26,6 +25,7 @@
 #include "log.h"
 #include "mailbox.h"
 #include "publisher.h"
+#include "thread.h"
 #include "watchdog.h"
 
 enum {
@@ -309,20 +309,13 @@ run(void *arg)
 
 /* --- From outside ------------------------------------------------------------------------------------------------- */
 
-/* No signal is this thread's business; a broken pipe is an ordinary error. */
 static int
 start_thread(struct counts *c, struct err *err)
 {
-    sigset_t all, before;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     c->dog = watchdog_start(c->config->hung_us, err);
-    const int rc = c->dog != NULL ? pthread_create(&c->thread, NULL, run, c) : 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc != 0)
-        return err_set(err, ERR_IO, rc, "the thread that counts messages");
-    c->started = c->dog != NULL;
+    if (c->dog == NULL)
+        return -1;
+    c->started = thread_start(&c->thread, run, c, "the thread that counts messages", err) == 0;
     return c->started ? 0 : -1;
 }
 

@@ -10,13 +10,13 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "backoff.h"
 #include "clock.h"
 #include "dial.h"
 #include "err.h"
@@ -26,6 +26,7 @@
 #include "send.h"
 #include "session.h"
 #include "target.h"
+#include "thread.h"
 #include "watchdog.h"
 
 enum {
@@ -51,38 +52,9 @@ struct publisher {
     struct target_list *targets;
     struct session      session;
     struct outbox       outbox;
-    size_t              host;   /* the one to try next */
-    unsigned            failed; /* rounds in a row that ended too soon */
-    uint64_t            random;
+    size_t              host; /* the one to try next */
+    struct backoff      backoff;
 };
-
-/* --- Backing off ---------------------------------------------------------------------------------------------- */
-
-/* splitmix64 */
-static uint64_t
-random_next(struct publisher *p)
-{
-    uint64_t x = p->random += 0x9E3779B97F4A7C15U;
-
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9U;
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EBU;
-    return x ^ (x >> 31);
-}
-
-/* Full jitter: anything from nothing to a bound that doubles, so that gateways do not come back together. */
-static int64_t
-pause_us(struct publisher *p)
-{
-    int64_t bound = p->config->retry_min_us > 0 ? p->config->retry_min_us : 1;
-
-    for (unsigned i = 0; i < p->failed && bound < p->config->retry_max_us; i++)
-        bound *= 2;
-    if (bound > p->config->retry_max_us && p->config->retry_max_us > 0)
-        bound = p->config->retry_max_us;
-    if (p->failed < 62)
-        p->failed++;
-    return (int64_t)(random_next(p) % (uint64_t)bound);
-}
 
 static bool
 stopping(struct publisher *p)
@@ -239,7 +211,7 @@ life(struct publisher *p)
     outbox_add(&p->outbox, PUB_DOWN, s->number, 0, rc != 0 && !stopping(p) ? strdup(err.text) : NULL);
     outbox_flush(&p->outbox);
     if (clock_mono_us() - since >= STABLE_US)
-        p->failed = 0;
+        backoff_reset(&p->backoff);
 }
 
 static void *
@@ -251,27 +223,20 @@ run(void *arg)
         if (connect_round(p))
             life(p);
         if (!stopping(p))
-            sit_out(p, pause_us(p));
+            sit_out(p, backoff_full(&p->backoff));
     }
     return NULL;
 }
 
 /* --- From outside --------------------------------------------------------------------------------------------- */
 
-/* No signal is this thread's business; a broken pipe is an ordinary error. */
 static int
 start_thread(struct publisher *p, struct err *err)
 {
-    sigset_t all, before;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     p->dog = watchdog_start(p->config->hung_us, err);
-    const int rc = p->dog != NULL ? pthread_create(&p->thread, NULL, run, p) : 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc != 0)
-        return err_set(err, ERR_IO, rc, "the thread of a broker connection");
-    p->started = p->dog != NULL;
+    if (p->dog == NULL)
+        return -1;
+    p->started = thread_start(&p->thread, run, p, "the thread of a broker connection", err) == 0;
     return p->started ? 0 : -1;
 }
 
@@ -308,7 +273,8 @@ publisher_start(const struct pub_config *config, uint32_t number, struct mailbox
     }
     p->config = config;
     p->log = log;
-    p->random = config->seed + number;
+    p->backoff = (struct backoff){
+        .min_us = config->retry_min_us, .max_us = config->retry_max_us, .random = config->seed + number};
     p->stop_at_us = INT64_MAX;
     p->outbox.to = events;
     p->outbox.log = log;

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +21,7 @@
 #include "log.h"
 #include "mailbox.h"
 #include "round.h"
+#include "thread.h"
 #include "wanted.h"
 
 enum {
@@ -247,20 +247,11 @@ check(const struct telemetry_config *c, struct err *err)
     return 0;
 }
 
-/* No signal is this thread's business; a broken pipe is an ordinary error. */
 static int
 start_thread(struct telemetry *t, struct err *err)
 {
-    sigset_t all, before;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    const int rc = pthread_create(&t->thread, NULL, run, t);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc != 0)
-        return err_set(err, ERR_IO, rc, "the thread of telemetry");
-    t->started = true;
-    return 0;
+    t->started = thread_start(&t->thread, run, t, "the thread of telemetry", err) == 0;
+    return t->started ? 0 : -1;
 }
 
 static int

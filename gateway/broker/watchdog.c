@@ -11,6 +11,7 @@
 
 #include "clock.h"
 #include "err.h"
+#include "thread.h"
 
 enum { TICK_MOST_US = 250000, TICK_LEAST_US = 5000 };
 
@@ -100,10 +101,8 @@ watchdog_start(int64_t hung_us, struct err *err)
     pthread_cond_init(&dog->wake, &attr);
     pthread_condattr_destroy(&attr);
 
-    const int rc = pthread_create(&dog->thread, NULL, watch, dog);
-    if (rc == 0)
+    if (thread_start(&dog->thread, watch, dog, "the watchdog of a broker connection", err) == 0)
         return dog;
-    err_set(err, ERR_IO, rc, "the watchdog thread of a broker connection");
     pthread_cond_destroy(&dog->wake);
     pthread_mutex_destroy(&dog->lock);
     free(dog);

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "err.h"
 #include "mailbox.h"
 #include "parts.h"
+#include "thread.h"
 
 enum { NO_MEMORY_MS = 10 }; /* until a result that found none is offered again */
 
@@ -82,15 +82,8 @@ run(void *arg)
 static int
 start_thread(struct former *f, struct err *err)
 {
-    sigset_t all, before;
-    int rc;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&f->thread, NULL, run, f);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    f->running = rc == 0;
-    return rc == 0 ? 0 : err_set(err, ERR_IO, rc, "the thread of the formats");
+    f->running = thread_start(&f->thread, run, f, "the thread of the formats", err) == 0;
+    return f->running ? 0 : -1;
 }
 
 struct former *

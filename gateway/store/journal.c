@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -22,6 +21,7 @@
 #include "log.h"
 #include "mailbox.h"
 #include "text.h"
+#include "thread.h"
 #include "wire.h"
 
 enum {
@@ -379,20 +379,11 @@ run(void *ctx)
     return NULL;
 }
 
-/* Signals are for the loop: none is delivered to this thread. */
 static int
 start(struct journal *j, struct err *err)
 {
-    sigset_t all, before;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    const int rc = pthread_create(&j->thread, NULL, run, j);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc != 0)
-        return err_set(err, ERR_IO, rc, "the journal's thread cannot be started");
-    j->running = true;
-    return 0;
+    j->running = thread_start(&j->thread, run, j, "the journal's thread", err) == 0;
+    return j->running ? 0 : -1;
 }
 
 struct journal *

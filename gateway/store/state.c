@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 #include "mailbox.h"
 #include "state_db.h"
 #include "state_file.h"
+#include "thread.h"
 #include "wire.h"
 
 enum {
@@ -237,20 +237,11 @@ run(void *ctx)
     return NULL;
 }
 
-/* Signals are for the loop: none is delivered to this thread. */
 static int
 start(struct state *st, struct err *err)
 {
-    sigset_t all, before;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&st->thread, NULL, run, st);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc != 0)
-        return err_set(err, ERR_IO, rc, "the state's thread cannot be started");
-    st->running = true;
-    return 0;
+    st->running = thread_start(&st->thread, run, st, "the state's thread", err) == 0;
+    return st->running ? 0 : -1;
 }
 
 struct state *
