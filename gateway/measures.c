@@ -87,6 +87,7 @@ take_queue(struct loop *l, const struct telemetry_event *t)
     e.u.measured.is.sample.messages = (q->known & TELEMETRY_READY) == 0
                                           ? GAUGE_UNKNOWN
                                           : known(q->known, TELEMETRY_UNACKED, q->ready + q->unacked);
+    e.u.measured.is.sample.work = known(q->known, TELEMETRY_WORK, q->work);
     effects_step(l, &e);
 }
 

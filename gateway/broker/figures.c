@@ -173,6 +173,7 @@ figures_queue(const char *at, size_t len, struct figures_queue *ret, struct err 
         figure(row, "message_bytes", &ret->q.bytes, TELEMETRY_BYTES, &ret->q.known);
         figure(row, "messages_ready", &ret->q.ready, TELEMETRY_READY, &ret->q.known);
         figure(row, "messages_unacknowledged", &ret->q.unacked, TELEMETRY_UNACKED, &ret->q.known);
+        figure(row, "reductions", &ret->q.work, TELEMETRY_WORK, &ret->q.known);
         figure(row, "consumers", &ret->q.consumers, TELEMETRY_CONSUMERS, &ret->q.known);
     }
     shape(row, &ret->q);

@@ -12,8 +12,8 @@
 #include "round.h"
 
 #define COLUMNS                                                                                             \
-    "columns=name,vhost,state,message_bytes,messages_ready,messages_unacknowledged,consumers,arguments,"   \
-    "effective_policy_definition"
+    "columns=name,vhost,state,message_bytes,messages_ready,messages_unacknowledged,reductions,consumers,"      \
+    "arguments,effective_policy_definition"
 #define DETAILS ",consumer_details.prefetch_count,consumer_details.ack_required"
 
 enum {

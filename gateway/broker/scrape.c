@@ -18,6 +18,7 @@ static const struct {
     {"rabbitmq_detailed_queue_messages_bytes", TELEMETRY_BYTES, offsetof(struct telemetry_queue, bytes)},
     {"rabbitmq_detailed_queue_messages_ready", TELEMETRY_READY, offsetof(struct telemetry_queue, ready)},
     {"rabbitmq_detailed_queue_messages_unacked", TELEMETRY_UNACKED, offsetof(struct telemetry_queue, unacked)},
+    {"rabbitmq_detailed_queue_process_reductions_total", TELEMETRY_WORK, offsetof(struct telemetry_queue, work)},
     {"rabbitmq_detailed_queue_consumers", TELEMETRY_CONSUMERS, offsetof(struct telemetry_queue, consumers)},
 };
 

@@ -68,7 +68,8 @@ enum telemetry_known {
     TELEMETRY_UNACKED = 4,    /* unacked */
     TELEMETRY_CONSUMERS = 8,  /* consumers */
     TELEMETRY_PREFETCH = 16,  /* prefetch, prefetch_finite */
-    TELEMETRY_SHAPE = 32      /* priority, ttl, drop_head */
+    TELEMETRY_SHAPE = 32,     /* priority, ttl, drop_head */
+    TELEMETRY_WORK = 64       /* work */
 };
 
 struct telemetry_queue {
@@ -79,6 +80,7 @@ struct telemetry_queue {
     bool     priority, ttl, drop_head; /* by arguments or policy: what leaves need not be what came first */
     uint64_t bytes;           /* of bodies, ready and unacknowledged */
     uint64_t ready, unacked;  /* messages; as old as bytes */
+    uint64_t work;            /* reductions of the queue's process: another number whenever it did something */
     uint64_t consumers;
     uint64_t prefetch;        /* the sum of the finite limits; not old */
 };

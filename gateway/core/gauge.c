@@ -172,6 +172,20 @@ tidy(struct gauge *g)
     gauge_give_back(g);
 }
 
+/* A field that is missing does not make numbers other ones. */
+static bool
+may_be(uint64_t had, uint64_t has)
+{
+    return had == has || had == GAUGE_UNKNOWN || has == GAUGE_UNKNOWN;
+}
+
+static bool
+repeats(const struct gauge *g, const struct gauge_sample *s)
+{
+    return g->sample.has && g->sample.bytes == s->bytes && may_be(g->messages, s->messages) &&
+           may_be(g->unacked, s->unacked) && may_be(g->work, s->work);
+}
+
 unsigned
 gauge_take_sample(struct gauge *g, const struct gauge_sample *s, int64_t now_us)
 {
@@ -180,7 +194,8 @@ gauge_take_sample(struct gauge *g, const struct gauge_sample *s, int64_t now_us)
     gauge_turn(g, now_us);
     if (s->bytes == GAUGE_UNKNOWN || s->asked_us > g->now_us || (g->sample.has && s->asked_us <= g->asked_us))
         return 0;
-    if (g->sample.has && g->sample.bytes == s->bytes && g->messages == s->messages && g->unacked == s->unacked) {
+    if (repeats(g, s)) {
+        g->work = gauge_min(g->work, s->work); /* the one that is known */
         news = doubt_repeated(g, s->asked_us);
     } else {
         if (g->sample.has)
@@ -190,6 +205,7 @@ gauge_take_sample(struct gauge *g, const struct gauge_sample *s, int64_t now_us)
         g->sample.bytes = s->bytes;
         g->messages = s->messages;
         g->unacked = s->unacked;
+        g->work = s->work;
         g->first_us = g->asked_us = g->anchor_us = s->asked_us;
         gauge_recut(g);
         pace_point(g);

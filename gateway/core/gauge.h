@@ -26,7 +26,9 @@
  * sample asked for that much later.  If not, somebody else publishes.  (Both can look alike, and then lag is doubted,
  * which is safe; it stays raised until gauge_configure.)  A sample that repeats its numbers for longer than lag
  * although ours came meanwhile is not taken for a new one, until a count agrees with it or we were silent for 8 x lag:
- * dead statistics repeat themselves too.
+ * dead statistics repeat themselves too.  `work` tells the two apart, where telemetry has it: it moves with each of
+ * ours.  Where it has not, an empty queue that stays empty is believed as soon as a count finds nothing ready, although
+ * consumers without a prefetch may hold it all.
  *
  * What is assumed, and cannot be seen from here: samples of one queue come from one place and do not go back in time;
  * nobody takes messages with basic.get, or cancels a consumer and keeps what it holds, where counts are used (samples
@@ -65,6 +67,8 @@ struct gauge_config {
 struct gauge_sample {
     int64_t  asked_us; /* when the request went out */
     uint64_t bytes, messages, unacked;
+    uint64_t work;     /* any number that is another one whenever the queue did something, and so not while statistics
+                          stand still: RabbitMQ's `reductions` of the queue's process */
 };
 
 /* A passive declare. */

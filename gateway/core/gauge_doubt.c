@@ -90,6 +90,13 @@ doubt_against(struct gauge *g, uint64_t bytes, uint64_t messages)
     return came_late(g, g->asked_us, over, &from_us) ? raise_lag(g, g->asked_us - from_us, over.bytes) : 0;
 }
 
+/* Without its work nobody can say more of an empty queue that stays empty; counts do. */
+static bool
+stays_empty(const struct gauge *g)
+{
+    return g->sample.bytes == 0 && g->work == GAUGE_UNKNOWN;
+}
+
 unsigned
 doubt_repeated(struct gauge *g, int64_t asked_us)
 {
@@ -103,18 +110,17 @@ doubt_repeated(struct gauge *g, int64_t asked_us)
         pace_point(g);
         return 0;
     }
-    /* Of an empty queue that stays empty nobody can say more; counts do. */
-    if (g->sample.bytes == 0 || asked_us - g->first_us <= DEAD_TIMES * g->lag_us || (g->drift & GAUGE_N_DEAD) != 0)
+    if (stays_empty(g) || asked_us - g->first_us <= DEAD_TIMES * g->lag_us || (g->drift & GAUGE_N_DEAD) != 0)
         return 0;
     return drifted(g, GAUGE_N_DEAD, -(int64_t)ledger_since(&g->ledger, g->first_us).bytes);
 }
 
-/* What consumers hold, at most, beyond what a count shows.  Of a queue that had something it is as much as they may
- * hold, or statistics that stand still would be believed for ever; an empty queue that stays empty is believed. */
+/* What consumers hold, at most, beyond what a count shows.  It is as much as they may hold, or statistics that stand
+ * still would be believed for ever. */
 static uint64_t
 hidden(const struct gauge *g, uint64_t consumers)
 {
-    if (g->sample.bytes == 0)
+    if (stays_empty(g))
         return 0;
     return gauge_counts(g, consumers) ? g->holes : GAUGE_UNKNOWN;
 }

@@ -52,7 +52,7 @@ struct gauge {
     uint64_t foreign_bytes;       /* that others published, as far as it was seen */
 
     struct known sample;
-    uint64_t messages, unacked;   /* of the sample */
+    uint64_t messages, unacked, work; /* of the sample */
     int64_t  first_us, asked_us;  /* when these numbers were seen first, and last */
     int64_t  anchor_us;           /* which of its repetitions counts: cut is so much less lag */
     int64_t  floor_us;            /* samples that were asked for earlier are not compared with */

@@ -292,7 +292,8 @@ tell_queue(struct adm *w, uint32_t number)
         return;
     e.kind = CORE_SAMPLE;
     e.u.measured.is.sample = (struct gauge_sample){w->fetch_us, maybe(w, q->fetched.bytes),
-                                                   maybe(w, q->fetched.messages), maybe(w, q->fetched.unacked)};
+                                                   maybe(w, q->fetched.messages), maybe(w, q->fetched.unacked),
+                                                   maybe(w, q->fetched.work)};
     if (e.u.measured.is.sample.bytes != GAUGE_UNKNOWN) {
         q->seen = q->fetched.seen;
         q->asked_us = w->fetch_us;
@@ -385,7 +386,7 @@ static void delete (struct adm *w, uint32_t number)
         q->model.consumers[c].here = here;
     }
     model_purge(&q->model);
-    q->model.told = q->model.shown = (struct numbers){false, 0, 0, 0, 0};
+    q->model.told = q->model.shown = (struct numbers){false, 0, 0, 0, 0, 0};
     q->there = false;
     q->back_us = w->now_us + chance_log(&w->c, 100000, 20000000);
     w->fig->deletes++;
@@ -398,7 +399,7 @@ befall(struct adm *w, uint32_t number)
 
     if (!q->there) {
         q->there = w->now_us >= q->back_us;
-        q->model.told = q->model.shown = (struct numbers){false, 0, 0, 0, 0};
+        q->model.told = q->model.shown = (struct numbers){false, 0, 0, 0, 0, 0};
         return;
     }
     /* Who comes while it is not known that another left would be taken for that one. */

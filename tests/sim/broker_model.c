@@ -30,6 +30,7 @@ model_arrive(struct model *m, uint64_t bytes, bool ours)
     m->messages[m->n++] = (struct message){.bytes = bytes, .ours = ours, .state = MESSAGE_READY};
     m->bytes += bytes;
     m->ours += ours ? bytes : 0;
+    m->work++;
     m->ready++;
 }
 
@@ -51,6 +52,7 @@ drop(struct model *m, uint32_t at)
     if (x->state == MESSAGE_UNACKED)
         m->consumers[x->owner].held--;
     x->state = MESSAGE_GONE;
+    m->work++;
     m->bytes -= x->bytes;
     m->ours -= x->ours ? x->bytes : 0;
     settle_head(m);
@@ -85,6 +87,7 @@ deliver(struct model *m, uint32_t c)
         m->messages[at].state = MESSAGE_UNACKED;
         m->messages[at].owner = (uint8_t)c;
         m->consumers[c].held++;
+        m->work++;
         m->ready--;
         m->unacked++;
         if (at >= m->frontier)
@@ -124,7 +127,7 @@ statistics(struct model *m, int64_t now_us)
         m->next_us[1] += m->beat_us[1];
     }
     if (now_us >= m->next_us[0]) {
-        m->told = (struct numbers){true, m->bytes, m->ready + m->unacked, m->unacked, m->n};
+        m->told = (struct numbers){true, m->bytes, m->ready + m->unacked, m->unacked, m->work, m->n};
         m->next_us[0] += m->beat_us[0];
     }
 }
@@ -171,6 +174,7 @@ model_leave(struct model *m, uint32_t c)
         m->ready++;
         m->unacked--;
     }
+    m->work++;
     m->consumers[c].held = 0;
     m->consumers[c].here = false;
 }
@@ -184,7 +188,7 @@ model_restart(struct model *m)
         model_leave(m, c);
         m->consumers[c].here = here;
     }
-    m->told = m->shown = (struct numbers){chance_is(&m->chance, 0.5), 0, 0, 0, 0};
+    m->told = m->shown = (struct numbers){chance_is(&m->chance, 0.5), 0, 0, 0, 0, 0};
 }
 
 uint64_t

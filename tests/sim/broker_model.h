@@ -24,7 +24,7 @@ struct message {
 
 struct numbers {
     bool     there; /* false: the fields are missing */
-    uint64_t bytes, messages, unacked;
+    uint64_t bytes, messages, unacked, work;
     uint32_t seen;  /* messages that had come by then */
 };
 
@@ -41,6 +41,7 @@ struct model {
     struct message *messages; /* in order of arrival */
     uint32_t n, cap, head, frontier;
     uint64_t bytes, ours, ready, unacked;
+    uint64_t work;            /* another number after each thing that happened to the queue */
     bool     fifo;            /* false: any message may be next, and any may be dropped */
     struct consumer consumers[MODEL_CONSUMERS];
     int64_t  beat_us[2], next_us[2];

@@ -199,6 +199,9 @@ statistics_that_died_do_not_open_the_gate(void **state)
         f.dead_from_us = 1000000 + (int64_t)(seed % 2) * 100000000; /* at 0, or at something */
         if (seed % 2 != 0)
             m.consumers[0].rate = 0.9e6;
+        if (seed % 4 < 2)
+            m.consumers[0].prefetch = MODEL_UNBOUNDED; /* counts find nothing ready, whatever it holds */
+        f.no_work = seed % 4 >= 2 && seed % 8 < 4;
         if (gauge_world_run(seed, &f, &m, false, &one) != NULL)
             fail_msg("seed %llu: a gauge does not add up", (unsigned long long)seed);
         worst = larger(worst, (double)one.overrun_bytes / (double)f.threshold);
@@ -229,7 +232,7 @@ forecast_error(uint64_t seed, int kind)
     assert_non_null(g);
     for (now_us = 0; m.bytes > level || now_us < 1000000; now_us += 20000) {
         const struct gauge_sample s = {now_us, m.shown.there ? m.shown.bytes : GAUGE_UNKNOWN, m.shown.messages,
-                                       m.shown.unacked};
+                                       m.shown.unacked, m.shown.work};
         uint64_t id;
 
         while (now_us < 500000 && m.n < full / 50000) {

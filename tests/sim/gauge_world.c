@@ -235,7 +235,7 @@ connect(struct gauge_world *w)
 static void
 answer(struct gauge_world *w)
 {
-    struct gauge_sample s = {w->fetch_us, w->fetched.bytes, w->fetched.messages, w->fetched.unacked};
+    struct gauge_sample s = {w->fetch_us, w->fetched.bytes, w->fetched.messages, w->fetched.unacked, w->fetched.work};
     const uint64_t unacked = model_unacked_max(w->m);
     struct gauge_consumers c = {unacked >= MODEL_UNBOUNDED ? GAUGE_UNKNOWN : unacked, model_consumers(w->m)};
 
@@ -258,6 +258,8 @@ answer(struct gauge_world *w)
         s.messages = GAUGE_UNKNOWN;
     if (happens(w, w->fate->lose_field * 1e6 / STEP_US))
         s.unacked = GAUGE_UNKNOWN;
+    if (w->fate->no_work || happens(w, w->fate->lose_field * 1e6 / STEP_US))
+        s.work = GAUGE_UNKNOWN;
     if (s.bytes != GAUGE_UNKNOWN)
         w->seen = w->fetched.seen;
     TELL(w, "sample %lld (of %lld)", (long long)s.bytes, (long long)w->m->bytes);
@@ -509,6 +511,7 @@ gauge_world_draw(uint64_t seed, struct gauge_fate *f, struct model *m)
     f->broker_restart = maybe(&c, 0.01);
     f->our_restart = maybe(&c, 0.01);
     f->refuse = maybe(&c, 1);
+    f->no_work = chance_is(&c, 0.3);
     f->dead_from_us = chance_is(&c, 0.05) ? chance_below(&c, f->length_us) : 0;
     draw_consumers(&c, f, m);
 }

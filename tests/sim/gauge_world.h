@@ -17,6 +17,7 @@ struct gauge_fate {
     double   foreign, lose_sample, lose_field, purge, cut, broker_restart, our_restart, consumers_change, refuse;
     bool     lag_true, wrong_alone, bounded_key, counts_come;
     bool     prompt;           /* what is reserved is handed over at once */
+    bool     no_work;          /* telemetry does not tell it */
     int64_t  dead_from_us;     /* 0: never */
     int64_t  warm_us;          /* what consumers do before is not looked at */
 };

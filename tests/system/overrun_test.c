@@ -227,6 +227,31 @@ a_stats_lag_that_is_not_true_is_noticed(void **state)
 
 #define COLLECTORS "P <- [queue_metrics_metrics_collector, queue_coarse_metrics_metrics_collector]]."
 
+static uint64_t
+all_acked(const struct flood *f)
+{
+    uint64_t acked = 0;
+
+    for (uint32_t i = 0; i < f->plan.connectors; i++)
+        acked += flood_acked(f, i);
+    return acked;
+}
+
+/* Held while collectors stand still; and once they go on, so does everybody. */
+static void
+held_until_statistics_go_on(struct flood *f)
+{
+    flood_kept_its_promise(f);
+    orders_await(f->gateway, "load-0", "held", "queue");
+    const uint64_t before = all_acked(f);
+    truth_eval(f->world, "[sys:resume(P) || " COLLECTORS);
+    const int64_t until = clock_mono_us() + OPEN_MS * INT64_C(1000);
+    while (all_acked(f) <= before && clock_mono_us() < until)
+        world_sleep_ms(10);
+    assert_true(all_acked(f) > before);
+    flood_kept_its_promise(f);
+}
+
 /* Collectors that stand still repeat their last figures for ever, with status 200; and one consumer without a prefetch
  * holds all that there is, so that counts see nothing either. */
 static void
@@ -238,27 +263,33 @@ statistics_that_stop_in_mid_run_overrun_nothing_and_come_back(void **state)
                                                         .bundle = 20000,
                                                         .telemetry = SECOND,
                                                         .taker = {{.rate = 1000000}}});
-    uint64_t before = 0, after = 0;
 
     flood_begin(f);
     fills(f);
     world_sleep_ms(3000); /* until the statistics must show it */
     truth_eval(f->world, "[sys:suspend(P) || " COLLECTORS);
     world_sleep_ms(8000);
-    flood_kept_its_promise(f);
-    orders_await(f->gateway, "load-0", "held", "queue");
-    for (uint32_t i = 0; i < 8; i++)
-        before += flood_acked(f, i);
-    truth_eval(f->world, "[sys:resume(P) || " COLLECTORS);
-    const int64_t until = clock_mono_us() + OPEN_MS * INT64_C(1000);
-    do {
-        world_sleep_ms(10);
-        after = 0;
-        for (uint32_t i = 0; i < 8; i++)
-            after += flood_acked(f, i);
-    } while (after <= before && clock_mono_us() < until);
-    assert_true(after > before);
-    flood_kept_its_promise(f);
+    held_until_statistics_go_on(f);
+}
+
+/* The last that they told was that the queue is empty, and counts find nothing ready ever after. */
+static void
+statistics_that_stop_at_an_empty_queue_overrun_nothing_and_come_back(void **state)
+{
+    struct flood *f = flood(state, &(struct flood_plan){.connectors = 8,
+                                                        .one_queue = true,
+                                                        .threshold_mb = {5},
+                                                        .bundle = 20000,
+                                                        .telemetry = SECOND,
+                                                        .taker = {{.rate = 1000000}}});
+
+    flood_take(f);
+    world_sleep_ms(10000); /* until the gate is open, but for the connectors that are not there */
+    truth_eval(f->world, "[sys:suspend(P) || " COLLECTORS);
+    flood_begin(f);
+    fills(f);
+    world_sleep_ms(8000);
+    held_until_statistics_go_on(f);
 }
 
 int
@@ -271,6 +302,7 @@ main(void)
         cmocka_unit_test_teardown(a_gateway_killed_at_nine_tenths_and_started_again_overruns_nothing, end),
         cmocka_unit_test_teardown(a_stats_lag_that_is_not_true_is_noticed, end),
         cmocka_unit_test_teardown(statistics_that_stop_in_mid_run_overrun_nothing_and_come_back, end),
+        cmocka_unit_test_teardown(statistics_that_stop_at_an_empty_queue_overrun_nothing_and_come_back, end),
     };
     cmocka_set_test_filter(getenv("TEST_ONLY")); /* NULL: all */
     return cmocka_run_group_tests_name("overrun", tests, open_world, close_world);

@@ -192,7 +192,7 @@ static bool
 is(const struct watcher *w, size_t i, uint64_t bytes, uint64_t ready, uint64_t unacked)
 {
     const struct telemetry_queue *q = &w->queues[i].queue;
-    const unsigned need = TELEMETRY_BYTES | TELEMETRY_READY | TELEMETRY_UNACKED;
+    const unsigned need = TELEMETRY_BYTES | TELEMETRY_READY | TELEMETRY_UNACKED | TELEMETRY_WORK;
 
     return (q->known & need) == need && q->bytes == bytes && q->ready == ready && q->unacked == unacked;
 }

@@ -75,7 +75,7 @@ sample(struct world *w, uint32_t queue, uint64_t bytes)
     struct core_event e = {.kind = CORE_SAMPLE};
 
     e.u.measured.queue = queue;
-    e.u.measured.is.sample = (struct gauge_sample){w->now, bytes, bytes / KB, 0};
+    e.u.measured.is.sample = (struct gauge_sample){w->now, bytes, bytes / KB, 0, GAUGE_UNKNOWN};
     world_step(w, &e);
     world_turn(w);
 }

@@ -64,7 +64,7 @@ put(struct gauge *g, uint64_t bytes, double at)
 static unsigned
 sample(struct gauge *g, uint64_t bytes, uint64_t messages, double at)
 {
-    const struct gauge_sample s = {S(at), bytes, messages, GAUGE_UNKNOWN};
+    const struct gauge_sample s = {S(at), bytes, messages, GAUGE_UNKNOWN, GAUGE_UNKNOWN};
 
     return gauge_take_sample(g, &s, S(at));
 }
@@ -307,7 +307,7 @@ what_was_lost_with_a_connection_counts_until_it_cannot_come_any_more(void **stat
 static void
 an_older_answer_that_comes_later_is_ignored(void **state)
 {
-    const struct gauge_sample late = {S(13), 0, 0, 0};
+    const struct gauge_sample late = {S(13), 0, 0, 0, GAUGE_UNKNOWN};
     struct gauge *g = open_gauge();
 
     (void)state;
@@ -486,7 +486,7 @@ a_count_is_worth_it_only_where_it_can_open_the_gate(void **state)
 static void
 more_unacked_than_the_bound_ends_the_use_of_counts(void **state)
 {
-    const struct gauge_sample s = {S(30), 50 * KB, 9, 5};
+    const struct gauge_sample s = {S(30), 50 * KB, 9, 5, GAUGE_UNKNOWN};
     struct gauge *g = bounded_gauge(1);
 
     (void)state;
@@ -625,6 +625,47 @@ a_count_says_nothing_of_what_consumers_hold_without_bound(void **state)
         count(g, 0, at + 0.7);
     }
     assert_int_equal(upper(g, 60), 4 * KB + 47 * KB);
+    done(g);
+}
+
+static void
+worked(struct gauge *g, uint64_t bytes, uint64_t messages, uint64_t work, double at)
+{
+    const struct gauge_sample s = {S(at), bytes, messages, GAUGE_UNKNOWN, work};
+
+    gauge_take_sample(g, &s, S(at));
+}
+
+/* The queue was empty when its statistics stopped, and one consumer takes all and acks nothing. */
+static void
+an_empty_queue_whose_statistics_stand_still_is_not_believed_to_be_empty(void **state)
+{
+    struct gauge *g = open_with(false, false, 0);
+
+    (void)state;
+    worked(g, 0, 0, 7, 12);
+    for (int at = 13; at < 60; at++) {
+        put(g, KB, at);
+        worked(g, 0, 0, at % 3 == 0 ? GAUGE_UNKNOWN : 7, at + 0.5);
+        count(g, 0, at + 0.7);
+    }
+    assert_int_equal(upper(g, 60), 47 * KB);
+    assert_int_equal(view(g, 60).drift, GAUGE_N_DEAD);
+    done(g);
+}
+
+static void
+a_queue_that_worked_and_is_empty_is_empty_without_a_count(void **state)
+{
+    struct gauge *g = open_with(false, false, 0);
+
+    (void)state;
+    for (int at = 12; at < 60; at++) {
+        worked(g, 0, 0, (uint64_t)at, at);
+        put(g, KB, at + 0.5);
+    }
+    assert_in_range(upper(g, 60), KB, (LAG + 2) * KB);
+    assert_int_equal(view(g, 60).drift, 0);
     done(g);
 }
 
@@ -865,6 +906,8 @@ main(void)
         cmocka_unit_test(a_sample_that_only_repeats_itself_lets_nothing_be_forgotten),
         cmocka_unit_test(a_count_that_agrees_makes_a_repeated_sample_new),
         cmocka_unit_test(a_count_says_nothing_of_what_consumers_hold_without_bound),
+        cmocka_unit_test(an_empty_queue_whose_statistics_stand_still_is_not_believed_to_be_empty),
+        cmocka_unit_test(a_queue_that_worked_and_is_empty_is_empty_without_a_count),
         cmocka_unit_test(what_a_repeated_sample_should_have_shown_means_that_it_was_too_old),
         cmocka_unit_test(after_a_long_silence_a_repeated_sample_is_believed),
         cmocka_unit_test(a_new_configuration_forgets_the_raised_lag),

@@ -52,10 +52,12 @@ struct server {
     char             seen[SEEN_MAX][512]; /* request lines */
 };
 
+enum { ALL_KNOWN = 2 * TELEMETRY_WORK - 1 /* each bit of enum telemetry_known */ };
+
 static const char *const good_queue =
     "{\"name\":\"q\",\"vhost\":\"/\",\"state\":\"running\",\"message_bytes\":1234,\"messages_ready\":5,"
-    "\"messages_unacknowledged\":2,\"consumers\":1,\"arguments\":{},\"effective_policy_definition\":{},"
-    "\"consumer_details\":[{\"prefetch_count\":7,\"ack_required\":true}]}";
+    "\"messages_unacknowledged\":2,\"reductions\":7001,\"consumers\":1,\"arguments\":{},"
+    "\"effective_policy_definition\":{},\"consumer_details\":[{\"prefetch_count\":7,\"ack_required\":true}]}";
 static const char *const good_nodes =
     "[{\"name\":\"rabbit@a\",\"running\":true,\"mem_used\":10,\"mem_limit\":100,\"mem_alarm\":false,\"disk_free\":900,"
     "\"disk_free_limit\":50,\"disk_free_alarm\":false,\"uptime\":60000,\"os_pid\":\"17\"}]";
@@ -84,8 +86,8 @@ send_page(const struct script *s, int socket, int page)
     at += sprintf(at, "{\"filtered_count\":%d,\"items\":[", s->queues);
     for (int i = first; i < last && !(s->hide_last && i == s->queues - 1); i++)
         at += sprintf(at, "%s{\"name\":\"push_%05d\",\"vhost\":\"/\",\"state\":\"running\",\"message_bytes\":%d,"
-                          "\"messages_ready\":1,\"messages_unacknowledged\":0,\"consumers\":1,\"arguments\":{},"
-                          "\"effective_policy_definition\":{}}",
+                          "\"messages_ready\":1,\"messages_unacknowledged\":0,\"reductions\":1,\"consumers\":1,"
+                          "\"arguments\":{},\"effective_policy_definition\":{}}",
                       i > first ? "," : "", i, i * 10);
     sprintf(at, "],\"page\":%d,\"page_count\":%d}", page, (s->queues + 499) / 500);
     send_body(socket, 200, body);
@@ -370,11 +372,12 @@ a_queue_has_all_its_figures(void **state)
     const int64_t before = clock_mono_us();
     const struct telemetry_queue *q = ask(w, good_queue);
 
-    assert_int_equal(q->known, 63);
+    assert_int_equal(q->known, ALL_KNOWN);
     assert_int_equal(q->queue, 42);
     assert_int_equal(q->bytes, 1234);
     assert_int_equal(q->ready, 5);
     assert_int_equal(q->unacked, 2);
+    assert_int_equal(q->work, 7001);
     assert_int_equal(q->consumers, 1);
     assert_int_equal(q->prefetch, 7);
     assert_true(q->prefetch_finite);
@@ -702,7 +705,7 @@ falls_and_recovers(struct world *w, const char *why)
         poll_now(w);
         pause_ms(20);
     }
-    assert_int_equal(w->queue.queue.known, 63);
+    assert_int_equal(w->queue.queue.known, ALL_KNOWN);
     assert_int_equal(w->down, 1);
     assert_int_equal(w->up, 1);
     assert_int_equal(lines(w, "telemetry_down"), 1);
@@ -873,7 +876,7 @@ the_next_server_is_asked_where_one_does_not_answer(void **state)
     w->urls[0] = nowhere;
     w->urls[1] = w->url;
     w->config.n_urls = 2;
-    assert_int_equal(ask(w, good_queue)->known, 63);
+    assert_int_equal(ask(w, good_queue)->known, ALL_KNOWN);
     assert_int_equal(w->down, 0);
     assert_non_null(strstr(w->text, w->url));
 }
@@ -884,7 +887,7 @@ parts_that_fail_are_said_and_the_rest_is_taken(void **state)
     struct world *w = *state;
 
     w->script.nodes = "{\"error\":\"not_authorised\"}";
-    assert_int_equal(ask(w, good_queue)->known, 63);
+    assert_int_equal(ask(w, good_queue)->known, ALL_KNOWN);
     assert_int_equal(w->broker.broker.known, TELEMETRY_ALARMS);
     ask(w, good_queue);
     assert_int_equal(lines(w, "telemetry_incomplete what=nodes"), 1);
@@ -1023,7 +1026,7 @@ many_queues_come_in_pages_with_their_consumers(void **state)
     await(w, &w->queues, 1201);
     assert_int_equal(w->sum, 7206000);
     assert_int_equal(w->unknown, 0);
-    assert_int_equal(w->queue.queue.known, 63);
+    assert_int_equal(w->queue.queue.known, ALL_KNOWN);
     assert_int_equal(w->queue.queue.prefetch, 11);
     assert_true(w->queue.queue.prefetch_finite);
     /* Two of the broker, three pages, consumers, hello. */
@@ -1039,7 +1042,7 @@ a_consumer_that_cannot_be_read_makes_all_prefetch_unknown(void **state)
     w->script.consumers = "[{\"prefetch_count\":5,\"ack_required\":true}]";
     set_many(w, 101);
     await(w, &w->queues, 101);
-    assert_int_equal(w->queue.queue.known, 63 & ~TELEMETRY_PREFETCH);
+    assert_int_equal(w->queue.queue.known, ALL_KNOWN & ~TELEMETRY_PREFETCH);
     assert_false(w->queue.queue.prefetch_finite);
     assert_int_equal(lines(w, "telemetry_incomplete what=consumers"), 1);
 }
@@ -1184,18 +1187,21 @@ static void
 the_text_of_prometheus_has_the_same_figures(void **state)
 {
     struct world *w = *state;
-    char text[1024];
+    char text[1200];
 
-    snprintf(text, sizeof(text), "%s%s%s%s%s%s%s%s%s", Q("messages_bytes", "15"), Q("messages_ready", "3"),
-             Q("messages_unacked", "1"), Q("consumers", "2"), "rabbitmq_detailed_erlang_uptime_seconds 229.307\n",
+    snprintf(text, sizeof(text), "%s%s%s%s%s%s%s%s%s%s", Q("messages_bytes", "15"), Q("messages_ready", "3"),
+             Q("messages_unacked", "1"), Q("consumers", "2"), Q("process_reductions_total", "7001"),
+             "rabbitmq_detailed_erlang_uptime_seconds 229.307\n",
              "rabbitmq_detailed_process_resident_memory_bytes 7\n", "rabbitmq_detailed_resident_memory_limit_bytes 8\n",
              "rabbitmq_detailed_disk_space_available_bytes 9\n",
              "# HELP x\nrabbitmq_detailed_disk_space_available_limit_bytes 10\n");
     prometheus(w, text);
     await(w, &w->queues, 1);
     const struct telemetry_queue *q = &w->queue.queue;
-    assert_int_equal(q->known, TELEMETRY_BYTES | TELEMETRY_READY | TELEMETRY_UNACKED | TELEMETRY_CONSUMERS);
+    assert_int_equal(q->known, TELEMETRY_BYTES | TELEMETRY_READY | TELEMETRY_UNACKED | TELEMETRY_CONSUMERS |
+                                   TELEMETRY_WORK);
     assert_int_equal(q->bytes, 15);
+    assert_int_equal(q->work, 7001);
     assert_int_equal(q->ready, 3);
     assert_int_equal(q->unacked, 1);
     assert_int_equal(q->consumers, 2);
