@@ -11,44 +11,8 @@
 
 #include "bodies.h"
 #include "err.h"
+#include "heap_double.h"
 #include "parts.h"
-
-/* The allocation that fails, counted from now; 0: none.  Linked with --wrap: the linker leaves no other way in than
- * file scope. */
-static uint64_t failing;
-
-static bool
-fails(void)
-{
-    return failing > 0 && --failing == 0;
-}
-
-/* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the linker chose these names */
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *at, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *at, size_t size);
-
-void *
-__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-
-void *
-__wrap_calloc(size_t n, size_t size)
-{
-    return fails() ? NULL : __real_calloc(n, size);
-}
-
-void *
-__wrap_realloc(void *at, size_t size)
-{
-    return fails() ? NULL : __real_realloc(at, size);
-}
-/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
 static struct body *
 open_body(struct bodies *b, uint32_t slot, uint64_t size)
@@ -102,7 +66,7 @@ setup(void **state)
     struct world *w = calloc(1, sizeof(*w));
     struct err err;
 
-    failing = 0;
+    heap_double.left = 0;
     *state = w;
     if (w == NULL)
         return -1;
@@ -115,7 +79,7 @@ teardown(void **state)
 {
     struct world *w = *state;
 
-    failing = 0;
+    heap_double.left = 0;
     bodies_free(w->b);
     free(w);
     return 0;
@@ -332,20 +296,20 @@ without_memory_nothing_is_opened_and_what_is_open_stays(void **state)
     struct body *body = open_body(b, 0, 100);
 
     assert_true(add(body, "0123456789", 10, &w->released));
-    failing = 1;
+    heap_double.left = 1;
     assert_false(add(body, "0123456789", 10, &w->released));
-    failing = 1;
+    heap_double.left = 1;
     assert_null(open_body(b, 1, 100));
-    failing = 1;
+    heap_double.left = 1;
     assert_null(open_whole(b, 1, "x", 1));
-    failing = 1;
+    heap_double.left = 1;
     assert_null(open_body(b, 100000, 100)); /* no room for the slot */
     assert_null(bodies_at(b, 1));
     assert_null(bodies_at(b, 100000));
     assert_true(add(body, "0123456789", 10, &w->released));
-    failing = 1;
+    heap_double.left = 1;
     assert_false(add(body, "x", 1, &w->released)); /* no room for more chunks than were promised */
-    failing = 1;
+    heap_double.left = 1;
     assert_false(bodies_copy(body, "x", 1));
     assert_true(bodies_copy(body, "x", 1));
     assert_memory_equal(body->chunks[1].at, "0123456789", 10);
@@ -357,7 +321,7 @@ without_memory_there_is_no_table(void **state)
 {
     struct err err = {.code = ERR_NONE};
 
-    failing = 1;
+    heap_double.left = 1;
     assert_null(bodies_new(&err));
     assert_int_equal(err.code, ERR_NOMEM);
     (void)state;

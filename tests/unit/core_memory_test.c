@@ -11,58 +11,9 @@
 
 #include "core_world.h"
 #include "err.h"
+#include "heap_double.h"
 
 enum { OTHERS = 70, BUNDLES = 40, REFUSED = 7, LARGE = 20, ROUNDS = 8 };
-
-/* What the wrapped functions below look at: the linker gives them no other way to know. */
-static struct {
-    const struct world *world; /* fails within its core only; NULL: anywhere */
-    uint64_t left;             /* the allocation that fails, counted from now; 0: none */
-} failing;
-
-static bool
-fails(void)
-{
-    if (failing.left == 0 || (failing.world != NULL && !failing.world->in_core))
-        return false;
-    return --failing.left == 0;
-}
-
-/* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the linker chose these names */
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *at, size_t size);
-char *__real_strndup(const char *text, size_t most);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *at, size_t size);
-char *__wrap_strndup(const char *text, size_t most);
-
-void *
-__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-
-void *
-__wrap_calloc(size_t n, size_t size)
-{
-    return fails() ? NULL : __real_calloc(n, size);
-}
-
-void *
-__wrap_realloc(void *at, size_t size)
-{
-    return fails() ? NULL : __real_realloc(at, size);
-}
-
-char *
-__wrap_strndup(const char *text, size_t most)
-{
-    return fails() ? NULL : __real_strndup(text, most);
-}
-
-/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
 /* What a connector learns from the verdicts that came. */
 static void
@@ -156,12 +107,12 @@ whichever_allocation_fails_the_exchange_completes_after_another_hello(void **sta
 
         broker_up(w, 0);
         world_configure(w, &feed, 1, &unknown);
-        failing.world = w;
-        failing.left = ++n;
+        heap_double.only = &w->in_core;
+        heap_double.left = ++n;
         an_exchange(w);
-        all_is_well = failing.left > 0; /* there are fewer allocations than that */
-        failing.left = 0;
-        failing.world = NULL;
+        all_is_well = heap_double.left > 0; /* there are fewer allocations than that */
+        heap_double.left = 0;
+        heap_double.only = NULL;
         world_free(w);
     } while (!all_is_well);
     print_message("%lu allocations failed, one at a time\n", (unsigned long)n - 1);
@@ -179,11 +130,11 @@ a_bundle_for_which_there_is_no_memory_is_asked_for_again_at_once(void **state)
         broker_up(w, 0);
         p = peer_welcomed(w, "feed");
         peer_asks(&p, 100, 100);
-        failing.world = w;
-        failing.left = n;
+        heap_double.only = &w->in_core;
+        heap_double.left = n;
         peer_sends(&p, 100); /* nothing follows it that could show the gap */
-        assert_int_equal(failing.left, 0);
-        failing.world = NULL;
+        assert_int_equal(heap_double.left, 0);
+        heap_double.only = NULL;
         assert_true(said_error(w, p.conn, WIRE_R_GAP));
         assert_int_equal(w->n_kept, 0);
         assert_true(peer_hello(&p));
@@ -200,9 +151,9 @@ a_core_for_which_there_is_no_memory_is_not_made(void **state)
     struct world *w = world_new();
     struct err err = {.code = ERR_NONE};
 
-    failing.left = 1;
+    heap_double.left = 1;
     assert_null(core_new(&w->cfg, &err));
-    failing.left = 0;
+    heap_double.left = 0;
     assert_int_equal(err.code, ERR_NOMEM);
     world_free(w);
     (void)state;
@@ -219,11 +170,11 @@ a_mark_that_cannot_be_remembered_costs_that_mark_only(void **state)
     e.u.mark.id = "gone-from-the-configuration";
     e.u.mark.epoch = 5;
     e.u.mark.answered = 5;
-    failing.world = w;
-    failing.left = 1;
+    heap_double.only = &w->in_core;
+    heap_double.left = 1;
     world_step(w, &e);
-    assert_int_equal(failing.left, 0);
-    failing.world = NULL;
+    assert_int_equal(heap_double.left, 0);
+    heap_double.only = NULL;
     p = peer_welcomed(w, "feed");
     peer_pushes(&p, 100);
     assert_true(broker_has(&p, 1));

@@ -17,44 +17,8 @@
 #include "body.h"
 #include "err.h"
 #include "formats/format.h"
+#include "heap_double.h"
 #include "parts.h"
-
-/* The allocation that fails, counted from now; 0: none.  Linked with --wrap: the linker leaves no other way in than
- * file scope. */
-static uint64_t failing;
-
-static bool
-fails(void)
-{
-    return failing > 0 && --failing == 0;
-}
-
-/* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the linker chose these names */
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *at, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *at, size_t size);
-
-void *
-__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-
-void *
-__wrap_calloc(size_t n, size_t size)
-{
-    return fails() ? NULL : __real_calloc(n, size);
-}
-
-void *
-__wrap_realloc(void *at, size_t size)
-{
-    return fails() ? NULL : __real_realloc(at, size);
-}
-/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
 #define A "malware--a"
 #define B "malware--b"
@@ -76,7 +40,7 @@ setup(void **state)
 {
     struct world *w = calloc(1, sizeof(*w));
 
-    failing = 0;
+    heap_double.left = 0;
     *state = w;
     if (w == NULL)
         return -1;
@@ -97,7 +61,7 @@ forget(struct world *w)
 static int
 teardown(void **state)
 {
-    failing = 0;
+    heap_double.left = 0;
     forget(*state);
     free(*state);
     return 0;
@@ -1062,10 +1026,10 @@ each_allocation_may_fail(void **state)
     w->ask.options = "{\"work_id\":\"w\",\"other\":[1]}";
     w->ask.options_len = strlen(w->ask.options);
     do {
-        failing = ++n;
+        heap_double.left = ++n;
         rc = opencti_parts(&w->ask, &w->parts, &w->notes, &w->fault, &w->err);
-        const bool all_went = failing > 0;
-        failing = 0;
+        const bool all_went = heap_double.left > 0;
+        heap_double.left = 0;
         if (rc == 0) {
             assert_true(all_went);
             break;
