@@ -125,8 +125,12 @@ url_at(const struct settings *s, size_t n)
     const char *at = s->telemetry.url;
     char *url;
 
-    if (at == NULL)
-        return asprintf(&url, "http://%s:%d", s->broker.hosts[n].host, port) < 0 ? NULL : url;
+    if (at == NULL) {
+        const char *host = s->broker.hosts[n].host;
+        const bool v6 = strchr(host, ':') != NULL;
+
+        return asprintf(&url, "http://%s%s%s:%d", v6 ? "[" : "", host, v6 ? "]" : "", port) < 0 ? NULL : url;
+    }
     for (; n > 0; n--)
         at += strcspn(at, ",") + 1;
     at += strspn(at, " ");

@@ -263,6 +263,39 @@ check_broker(struct settings_draft *d, struct err *err)
     return check_tls(d, err) != 0 ? -1 : check_password(d, err);
 }
 
+/* One of the list: its scheme and a host. */
+static bool
+is_url(const char *at, size_t len)
+{
+    const size_t scheme = len > 8 && strncmp(at, "https://", 8) == 0 ? 8 : 7;
+
+    return len > scheme && strncmp(at, "http", 4) == 0 && strncmp(at + scheme - 3, "://", 3) == 0 &&
+           at[scheme] != '/' && strcspn(at, " ?#,") == len;
+}
+
+static int
+check_urls(struct settings_draft *d, struct err *err)
+{
+    const char *at = d->s->telemetry.url;
+
+    while (at != NULL) {
+        at += strspn(at, " ");
+        const size_t len = strcspn(at, " ,");
+        const char *end = at + len + strspn(at + len, " ");
+        if (memchr(at, '@', len) != NULL)
+            return settings_blame_key(d, "telemetry.url", err,
+                                      "names and passwords do not stand in it, it is written to the log: write them as "
+                                      "telemetry.user and telemetry.password_file");
+        if (!is_url(at, len) || (*end != ',' && *end != '\0'))
+            return settings_blame_key(d, "telemetry.url", err,
+                                      "\"%.*s\" is no URL of a RabbitMQ: write \"http://host:15672\", several "
+                                      "separated by commas",
+                                      (int)(len < 80 ? len : 80), at);
+        at = *end == ',' ? end + 1 : NULL;
+    }
+    return 0;
+}
+
 /* Its own user needs a password of its own; without one it asks as the broker's. */
 static int
 check_telemetry(struct settings_draft *d, struct err *err)
@@ -273,6 +306,8 @@ check_telemetry(struct settings_draft *d, struct err *err)
         return settings_blame_key(d, "telemetry.stale_after", err,
                                   "figures come once in telemetry.poll, so they would be too old in between: write at "
                                   "least twice that");
+    if (check_urls(d, err) != 0)
+        return -1;
     if (s->telemetry.password_file != NULL && s->telemetry.password != NULL)
         return settings_blame_key(d, "telemetry.password", err,
                                   "telemetry.password_file is set too: unset one of them");

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "broker/publisher.h"
+#include "broker/telemetry.h"
 #include "core/core.h"
 #include "err.h"
 #include "gauged.h"
@@ -298,6 +299,30 @@ change(struct settings *s, const struct settings_key *key)
     }
 }
 
+static void
+telemetry_is_asked_at_each_host_or_where_its_urls_say(void **state)
+{
+    char *hosts[] = {"SLUICE_BROKER_HOSTS=a,[::1]:5673", NULL};
+    char *urls[] = {"SLUICE_BROKER_HOSTS=a", "SLUICE_TELEMETRY_URL=https://b/rabbit , http://[::2]:1", NULL};
+    static const char *const expected[][2] = {{"http://a:15672", "http://[::1]:15672"},
+                                              {"https://b/rabbit", "http://[::2]:1"}};
+
+    for (size_t i = 0; i < 2; i++) {
+        struct err err = {.text = ""};
+        struct settings *s = settings_load(NULL, i == 0 ? hosts : urls, &err);
+        struct telemetry_config c;
+
+        assert_non_null(s);
+        assert_int_equal(plan_telemetry(s, &c, &err), 0);
+        assert_int_equal(c.n_urls, 2);
+        for (size_t n = 0; n < 2; n++)
+            assert_string_equal(c.urls[n], expected[i][n]);
+        plan_urls_free(&c);
+        settings_free(s);
+    }
+    (void)state;
+}
+
 static bool
 changes_while_running(const char *name)
 {
@@ -386,6 +411,7 @@ main(void)
         TEST(more_targets_than_there_may_be_refuse_the_whole_plan),
         TEST(publishers_are_told_what_the_settings_say),
         TEST(reconnects_of_two_gateways_do_not_keep_step),
+        TEST(telemetry_is_asked_at_each_host_or_where_its_urls_say),
         TEST(every_key_that_needs_a_restart_refuses_the_reload_by_its_name_and_no_other_does),
         TEST(connectors_may_change_and_nothing_at_all_may_change),
         TEST(another_host_or_one_more_refuses_the_reload),
