@@ -638,7 +638,7 @@ clean:
 	rm -rf $(B)
 
 help:
-	@echo 'make              the gateway, the library and the connectors, in $(B)'
+	@echo 'make              the gateway, sluice-replay, the library and the connectors, in $(B)'
 	@echo 'make demo         feed, gateway and a private RabbitMQ, then the proof (ONCE=1 ends after it, FEED=file or URL)'
 	@echo 'make test         everything, with private RabbitMQs, in 15 to 20 minutes; installs what is missing'
 	@echo 'make check        what runs offline: unit tests and the simulation, in about a minute'

@@ -12,8 +12,9 @@
  * management_db_cache_multiplier): for these asked_us is set back by 5 times the slowest of the recent answers.
  *
  * Sources:
- * - management: bytes are up to two of the broker's statistics intervals old (5 s each by default).  Queues of a vhost
- *   are asked for by name where there are TELEMETRY_BY_NAME or fewer, else in pages of 500 with all of that vhost.
+ * - management: bytes are as old as the broker's statistics interval and its smallest retention step together (5 s each
+ *   by default).  Queues of a vhost are asked for by name where there are TELEMETRY_BY_NAME or fewer, else in pages of
+ *   500 with all of that vhost.
  * - prometheus: one interval, and much cheaper for the broker.  It says nothing of prefetch, arguments and policies; a
  *   node speaks for itself alone, of the queues that it leads and of its own alarms: with a cluster, use management.
  *   Its text does not escape names: one with a quote, backslash or line break stays unknown.

@@ -1,8 +1,8 @@
 /* gauge.h - what the gateway believes one queue of RabbitMQ holds.
  *
- * The truth is the body bytes of all messages in it, ready and unacked.  Nobody tells it in time: `message_bytes` is up
- * to two statistics intervals old, and a passive declare knows messages only, and the ready ones only.  So there is
- * `upper`, which gates use, and `estimate`, for people.
+ * The truth is the body bytes of all messages in it, ready and unacked.  Nobody tells it in time: `message_bytes` is as
+ * old as a statistics interval and a retention step together, and a passive declare knows messages only, and the ready
+ * ones only.  So there is `upper`, which gates use, and `estimate`, for people.
  *
  * Why upper is never too low.  Let a sample be asked for at f, and be no older than lag: it shows the queue at some
  * s >= f - lag.  A message of ours that is in the queue now came before s, and then it is in the sample; or after s,
