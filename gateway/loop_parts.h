@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "admin/operators.h"
 #include "broker/publisher.h"
 #include "broker/telemetry.h"
 #include "core/core.h"
@@ -32,7 +33,6 @@ struct gauged;
 struct journal;
 struct log;
 struct mailbox;
-struct operators;
 struct settings;
 struct states;
 struct targets;
@@ -79,6 +79,7 @@ struct loop {
     struct mailbox    *figures, *counted;
     struct telemetry  *telemetry;
     struct telemetry_config telemetry_config;
+    char              *unmeasured; /* why telemetry tells nothing; owned; NULL: it does, or did not try yet */
     struct counts     *counts;
     struct publisher  *publishers[CORE_PUBLISHERS_MAX];
     struct batch       batches[CORE_PUBLISHERS_MAX];
@@ -158,6 +159,9 @@ void measures_take(struct loop *l);
 /* Effects of the core. */
 void measures_count(struct loop *l, uint32_t queue);
 void measures_news(struct loop *l, const struct core_effect *e);
+
+/* What operators should know of the figures: fills ret, returns how many.  Texts last for this turn. */
+size_t measures_warnings(const struct loop *l, const char *ret[OPERATORS_WARNINGS]);
 
 /* formed.c */
 

@@ -111,6 +111,20 @@ take_broker(struct loop *l, const struct telemetry_event *t)
     effects_step(l, &e);
 }
 
+/* The thread has logged it; what is old by then holds by its age. */
+static void
+take_turn(struct loop *l, const struct telemetry_event *t)
+{
+    char *text = NULL;
+
+    if (t->kind == TELEMETRY_DOWN &&
+        asprintf(&text, "telemetry tells nothing: %s", t->text == NULL ? "no memory to say why" : t->text) < 0)
+        text = NULL;
+    free(l->unmeasured);
+    l->unmeasured = text;
+    free(t->text);
+}
+
 static void
 take_figures(struct loop *l)
 {
@@ -124,8 +138,24 @@ take_figures(struct loop *l)
         else if (t[i].kind == TELEMETRY_BROKER)
             take_broker(l, &t[i]);
         else
-            free(t[i].text); /* the thread has logged it; what is old by then holds by its age */
+            take_turn(l, &t[i]);
     }
+}
+
+size_t
+measures_warnings(const struct loop *l, const char *ret[OPERATORS_WARNINGS])
+{
+    size_t n = 0;
+
+    if (l->settings->telemetry.source == SETTINGS_OFF) {
+        ret[n++] = "telemetry.source is off: no queue holds anybody, however full it is";
+        return n;
+    }
+    if (l->settings->telemetry.on_stale != 0)
+        ret[n++] = "telemetry.on_stale is run: where figures are missing queues are filled unseen";
+    if (l->unmeasured != NULL)
+        ret[n++] = l->unmeasured;
+    return n;
 }
 
 static void
@@ -210,6 +240,7 @@ measures_close(struct loop *l)
     }
     mailbox_free(l->figures);
     mailbox_free(l->counted);
+    free(l->unmeasured);
     plan_urls_free(&l->telemetry_config);
     gauged_free(l->gauged);
 }

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "admin/operators.h"
 #include "clock.h"
 #include "err.h"
 #include "log.h"
@@ -297,10 +296,16 @@ act(void *ctx, const struct operators_act *a)
     return l->clear_lost ? "the gateway has no memory for this now: try again" : NULL;
 }
 
+static size_t
+warnings(void *ctx, const char *ret[OPERATORS_WARNINGS])
+{
+    return measures_warnings(ctx, ret);
+}
+
 int
 schedules_open_operators(struct loop *l, struct err *err)
 {
-    const struct operators_hands hands = {act, l};
+    const struct operators_hands hands = {act, warnings, l};
 
     l->operators = operators_open(l->settings->operators.socket, l->core, &hands, l->log, err);
     return l->operators == NULL ? -1 : 0;

@@ -166,10 +166,13 @@ put_gauge(struct answer *a, const struct core_status *s)
 }
 
 void
-answer_status_begin(struct answer *a, bool draining)
+answer_status_begin(struct answer *a, bool draining, const char *const *warnings, size_t n)
 {
     put_key_flag(a, "{\"ok\":true,\"draining\":", draining);
-    put(a, ",\"connectors\":[");
+    put(a, ",\"warnings\":[");
+    for (size_t i = 0; i < n; i++)
+        put_key_text(a, i == 0 ? "" : ",", warnings[i]);
+    put(a, "],\"connectors\":[");
 }
 
 void

@@ -10,7 +10,7 @@
 
 enum {
     ANSWER_CAP = 16 * 1024, /* bytes in a piece of an answer */
-    ANSWER_MOST = 2 * 1024  /* bytes that one call adds at most */
+    ANSWER_MOST = 4 * 1024  /* bytes that one call adds at most */
 };
 
 struct answer {
@@ -27,8 +27,8 @@ void answer_error(struct answer *a, const char *text);
 /* {"ok":true}, with what was done to whom: connector may be NULL, version 0 (none), state NULL. */
 void answer_done(struct answer *a, const char *action, const char *connector, const char *state, uint64_t version);
 
-/* The answer to status: its beginning, each connector, its end. */
-void answer_status_begin(struct answer *a, bool draining);
+/* The answer to status: its beginning (with two warnings at most), each connector, its end. */
+void answer_status_begin(struct answer *a, bool draining, const char *const *warnings, size_t n);
 void answer_status_one(struct answer *a, const struct core_status *s, bool first);
 void answer_status_end(struct answer *a);
 

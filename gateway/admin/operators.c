@@ -157,7 +157,9 @@ handle(struct operators *o, struct connection *c, const char *line, size_t len)
         c->listing = true;
         c->next = number;
         c->end = r.connector[0] == '\0' ? UINT32_MAX : number + 1;
-        answer_status_begin(&c->out, core_draining(o->core));
+        const char *warnings[OPERATORS_WARNINGS];
+        const size_t n = o->hands.warnings(o->hands.ctx, warnings);
+        answer_status_begin(&c->out, core_draining(o->core), warnings, n);
     } else if (r.connector[0] == '\0' || makes_sense(c, &r, &s)) {
         act(o, c, &r);
     }

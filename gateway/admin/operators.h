@@ -8,6 +8,7 @@
 #define OPERATORS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -17,7 +18,7 @@ struct err;
 struct log;
 struct operators;
 
-enum { OPERATORS_MAX = 16, OPERATORS_LINE_MAX = 4096, OPERATORS_IDLE_US = 5000000 };
+enum { OPERATORS_MAX = 16, OPERATORS_LINE_MAX = 4096, OPERATORS_IDLE_US = 5000000, OPERATORS_WARNINGS = 2 };
 
 /* Something to be done, and for whom. */
 struct operators_act {
@@ -32,6 +33,8 @@ struct operators_act {
 struct operators_hands {
     /* Do it.  NULL: done, or under way (CORE_RESET_STATE); else why not, in words that last until the next call. */
     const char *(*act)(void *ctx, const struct operators_act *a);
+    /* What people should know of the gateway as a whole: fills ret, returns how many.  Texts last for this turn. */
+    size_t (*warnings)(void *ctx, const char *ret[OPERATORS_WARNINGS]);
     void        *ctx;
 };
 

@@ -184,6 +184,23 @@ orders_await(const struct sluiced *d, const char *id, const char *state, const c
     return s;
 }
 
+void
+orders_await_warning(const struct sluiced *d, size_t i, const char *words)
+{
+    const int64_t end = clock_mono_us() + PATIENCE_S * INT64_C(1000000);
+    char got[300];
+    do {
+        json_t *root = answered(d, "{\"do\":\"status\"}");
+        const json_t *text = json_array_get(json_object_get(root, "warnings"), i);
+        (void)snprintf(got, sizeof(got), "%s", text != NULL ? json_string_value(text) : "none");
+        json_decref(root);
+        if (strstr(got, words) != NULL)
+            return;
+        world_sleep_ms(5);
+    } while (clock_mono_us() < end);
+    fail_msg("warning %zu is \"%s\", without \"%s\"", i, got, words);
+}
+
 static int
 count_journal(const struct sluiced *d, const char *wanted)
 {

@@ -34,6 +34,9 @@ struct standing {
 };
 struct standing orders_status(const struct sluiced *d, const char *id);
 
+/* Wait until the i-th warning of the gateway as a whole has these words, 20 s at most. */
+void orders_await_warning(const struct sluiced *d, size_t i, const char *words);
+
 /* Wait until it stands so, with these reasons (NULL: any), 20 s at most. */
 struct standing orders_await(const struct sluiced *d, const char *id, const char *state, const char *reasons);
 

@@ -259,6 +259,13 @@ a_second_hello_finds_the_run_that_is_under_way(void **state)
 /* --- an operator who does --- */
 
 static void
+that_telemetry_is_off_is_said_with_every_status(void **state)
+{
+    struct scene *c = *state;
+    orders_await_warning(scene_gateway(c, "5s", true), 0, "telemetry.source is off: no queue holds anybody");
+}
+
+static void
 what_an_operator_writes_wrong_is_answered_and_does_nothing(void **state)
 {
     static const struct {
@@ -310,6 +317,7 @@ main(void)
         SCENE(an_end_without_a_permit_or_of_another_run_ends_nothing),
         SCENE(a_period_that_cannot_be_is_refused_by_the_gateway_too_and_changes_nothing),
         SCENE(a_second_hello_finds_the_run_that_is_under_way),
+        SCENE(that_telemetry_is_off_is_said_with_every_status),
         SCENE(what_an_operator_writes_wrong_is_answered_and_does_nothing),
     };
     char top[600];

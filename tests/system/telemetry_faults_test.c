@@ -312,7 +312,7 @@ refuse(void *ctx, const char *request, int socket)
 }
 
 static void
-an_api_that_lets_nobody_in_holds_and_the_log_says_so(void **state)
+an_api_that_lets_nobody_in_holds_and_the_log_and_the_status_say_so(void **state)
 {
     struct here *h = *state;
     struct tiny_http http;
@@ -322,6 +322,8 @@ an_api_that_lets_nobody_in_holds_and_the_log_says_so(void **state)
     push(h);
     (void)held(h, "telemetry_stale", NULL, clock_mono_us());
     assert_true(sluiced_log_wait(h->gateway, 0, "event=telemetry_down", "401", WAIT_MS));
+    orders_await_warning(h->gateway, 0, "telemetry tells nothing: ");
+    orders_await_warning(h->gateway, 0, "401");
     assert_int_equal(acked(h), 0);
     replays(h);
     tiny_http_stop(&http);
@@ -521,7 +523,7 @@ main(void)
         cmocka_unit_test(of_all_that_was_acknowledged_nothing_is_lost),
         cmocka_unit_test(a_purge_is_seen_and_does_not_stop_the_flow),
         cmocka_unit_test(what_others_publish_holds_from_the_sample_that_shows_it),
-        ALONE(an_api_that_lets_nobody_in_holds_and_the_log_says_so),
+        ALONE(an_api_that_lets_nobody_in_holds_and_the_log_and_the_status_say_so),
         ALONE(a_queue_that_is_deleted_holds_until_it_is_there_again),
         ALONE(a_queue_with_priorities_is_known_by_samples_alone),
         ALONE(odd_names_of_a_vhost_and_a_queue_are_measured),

@@ -32,6 +32,7 @@ struct world {
     char              whom[65];
     int               acts;
     const char       *refusal; /* what `act` answers */
+    const char       *warnings[OPERATORS_WARNINGS + 1]; /* up to the first NULL */
     struct err        err;
 };
 
@@ -64,10 +65,21 @@ act(void *ctx, const struct operators_act *a)
     return w->refusal;
 }
 
+static size_t
+warns(void *ctx, const char *ret[OPERATORS_WARNINGS])
+{
+    const struct world *w = ctx;
+    size_t n = 0;
+
+    for (; w->warnings[n] != NULL; n++)
+        ret[n] = w->warnings[n];
+    return n;
+}
+
 static struct operators *
 try_open(struct world *w)
 {
-    const struct operators_hands hands = {act, w};
+    const struct operators_hands hands = {act, warns, w};
 
     memset(&w->err, 0, sizeof(w->err));
     return operators_open(w->path, w->core, &hands, NULL, &w->err);
@@ -468,6 +480,50 @@ status_shows_each_connector_with_its_state(void **state)
     assert_refused(w, "{\"do\":\"run\",\"connector\":\"kev\"}", "kev runs already");
 }
 
+/* The warnings of a status, as one text with a line for each. */
+static void
+assert_warnings(struct world *w, const char *want)
+{
+    const int fd = join(w);
+    char got[2048] = "";
+    json_t *a, *list, *one;
+    size_t i;
+
+    say(w, fd, "{\"do\":\"status\"}\n");
+    a = hear(w, fd);
+    assert_non_null(a);
+    list = json_object_get(a, "warnings");
+    assert_true(json_is_array(list));
+    for (i = 0; (one = json_array_get(list, i)) != NULL; i++) {
+        const size_t len = strlen(got);
+
+        snprintf(got + len, sizeof(got) - len, "%s\n", json_string_value(one));
+    }
+    assert_string_equal(got, want);
+    json_decref(a);
+    close(fd);
+    turns(w);
+}
+
+static void
+status_warns_of_what_the_gateway_as_a_whole_cannot_see(void **state)
+{
+    struct world *w = *state;
+    char longest[300], cut[300];
+
+    assert_warnings(w, "");
+    w->warnings[0] = "telemetry tells nothing: \"401\"";
+    assert_warnings(w, "telemetry tells nothing: \"401\"\n");
+    memset(longest, 1, sizeof(longest) - 1);
+    longest[sizeof(longest) - 1] = '\0';
+    w->warnings[0] = w->warnings[1] = longest;
+    memset(cut, 1, sizeof(cut));
+    cut[255] = '\n', cut[256] = '\0';
+    char both[2 * sizeof(cut)];
+    snprintf(both, sizeof(both), "%s%s", cut, cut);
+    assert_warnings(w, both);
+}
+
 static void
 status_shows_when_the_last_run_ended_and_the_next_is_due(void **state)
 {
@@ -860,6 +916,7 @@ main(void)
         TEST(a_reset_that_the_disk_does_not_take_says_so),
         TEST(a_reset_whose_operator_left_is_answered_to_nobody),
         TEST(status_shows_each_connector_with_its_state),
+        TEST(status_warns_of_what_the_gateway_as_a_whole_cannot_see),
         TEST(status_shows_when_the_last_run_ended_and_the_next_is_due),
         TEST(status_of_thousands_comes_in_pieces_to_who_reads_slowly),
         TEST(garbage_is_answered_with_what_to_write),
