@@ -389,6 +389,7 @@ $(call sim,gauge_sim,tests/sim/broker_model.c tests/sim/gauge_world.c $(GAUGE_SR
 # Tests against a private RabbitMQ: $(call system,NAME,MORE SOURCES,LIBRARIES)
 WORLD_SRC := \
     tests/system/consumer.c \
+    tests/system/late.c \
     tests/system/ledger.c \
     tests/system/load.c \
     tests/system/peer.c \
@@ -423,6 +424,7 @@ $(B)/tests/system/schedule_kills_test: $(B)/tests/system/scheduled
 
 PUB_SRC := \
     tests/system/desk.c \
+    tests/system/late.c \
     tests/system/operator.c \
     tests/system/world.c \
     $(BROKER_SRC) \

@@ -179,7 +179,7 @@ bad_the_honest_connector_lost_nothing_meanwhile(void **state)
     char text[900];
     load_stop(s->honest);
     MUST(load_finish(s->honest, 20000, NULL, &err));
-    MUST(consumer_drain(s->consumer, "honest", UINT64_MAX, 500, ledger_take, s->ledger, &err));
+    MUST(consumer_drain(s->consumer, "honest", UINT64_MAX, 200, ledger_take, s->ledger, &err));
     ledger_check(s->ledger, &r);
     if (!ledger_good(&r, 0, text, sizeof(text)))
         fail_msg("%s", text);

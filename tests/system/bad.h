@@ -12,7 +12,7 @@
 #include "wire.h"
 
 enum {
-    BAD_WAIT_MS = 5000,
+    BAD_WAIT_MS = 30000,
     BAD_CHUNK = 64 * 1024,
     BAD_MAX_BUNDLE = 1024 * 1024
 };

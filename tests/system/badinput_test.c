@@ -73,7 +73,7 @@ deep_nests_and_a_million_tiny_elements_are_refused_fast(void **state)
     memset(deep, 0x91, sizeof(deep));
     deep[sizeof(deep) - 1] = 0xc0;
     memset(wide + 3, 0xc0, sizeof(wide) - 3);
-    int64_t began = clock_mono_us();
+    int64_t began = sluiced_cpu_us(s->gateway); /* its own work, whatever else the machine has to do */
     for (int i = 0; i < 100; i++) {
         bad_say(p, deep, i % 2 == 0 ? sizeof(deep) : 33);
         bad_say(p, wide, sizeof(wide));
@@ -81,7 +81,7 @@ deep_nests_and_a_million_tiny_elements_are_refused_fast(void **state)
     }
     for (int i = 0; i < 300; i++)
         assert_non_null(peer_await_error(p, WIRE_R_MALFORMED, BAD_WAIT_MS));
-    assert_true(clock_mono_us() - began < 3000000);
+    assert_true(sluiced_cpu_us(s->gateway) - began < 3000000);
     peer_close(p);
 }
 

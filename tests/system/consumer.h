@@ -25,7 +25,8 @@ typedef void consumer_take(void *ctx, const struct consumed *message);
 /* Connect as guest.  ERR_IO. */
 struct consumer *consumer_open(int port, struct err *err);
 
-/* Take and acknowledge until n came, or nothing came for idle_ms.  take may be NULL.  Returns how many, -1: *err. */
+/* Take and acknowledge until n came, or the queue is empty: it is asked when nothing came for idle_ms.  take may be
+ * NULL.  Returns how many, -1: *err. */
 int64_t consumer_drain(struct consumer *c, const char *queue, uint64_t n, int idle_ms, consumer_take *take, void *ctx,
                        struct err *err);
 

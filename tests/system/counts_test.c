@@ -20,10 +20,11 @@
 #include "err.h"
 #include "log.h"
 #include "mailbox.h"
+#include "system/late.h"
 #include "system/operator.h"
 #include "system/world.h"
 
-enum { LIMIT_MS = 30000, KINDS = COUNT_FAILED + 1, HUNG_MS = 2000 };
+enum { LIMIT_MS = 60000, KINDS = COUNT_FAILED + 1, HUNG_MS = 2000 };
 
 struct asker {
     struct pub_host    host;
@@ -85,7 +86,7 @@ asker_free(struct asker *a)
     const int64_t before = clock_mono_us();
 
     counts_free(a->c, 1000000);
-    assert_true(clock_mono_us() - before < 10000000);
+    assert_true(clock_mono_us() - before < 30000000);
     take(a);
     mailbox_free(a->events);
     log_free(a->log);
@@ -324,9 +325,11 @@ it_ends_in_time_while_the_broker_is_frozen(void **state)
     assert_true(sees(a, COUNT_UP, 1));
     rabbit_do(r, "freeze", NULL);
     assert_int_equal(counts_ask(a->c, &q, 1, NULL), 0);
+    struct late *late = late_start();
     const int64_t before = clock_mono_us();
     asker_free(a);
-    assert_true(clock_mono_us() - before < 4000000); /* what it was given is 1 s */
+    const int64_t took = clock_mono_us() - before;
+    assert_true(took < 4000000 + late_stop(late)); /* what it was given is 1 s */
     rabbit_do(r, "thaw", NULL);
 }
 

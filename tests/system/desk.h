@@ -16,7 +16,7 @@ struct mailbox;
 struct rabbit;
 
 enum {
-    WAIT_MS = 20000,    /* for what must happen */
+    WAIT_MS = 60000,    /* for what must happen */
     STOP_US = 1000000,  /* what a publisher is given to stop */
     TICKETS = 20001,
     PARTS_SEQ = 42,

@@ -16,7 +16,7 @@
 #include "stage.h"
 #include "world.h"
 
-enum { WINDOW = 200, WAIT_MS = 10 * 1000, WAITING = 500 /* the number of the connector "waiting" */ };
+enum { WINDOW = 200, WAIT_MS = 60 * 1000, WAITING = 500 /* the number of the connector "waiting" */ };
 
 /* Two connectors at the queue that is well, and one at a target that is not. */
 #define GOOD                                                                                                           \
@@ -172,7 +172,9 @@ static void
 a_broker_frozen_for_ten_seconds_under_load_loses_nothing(void **state)
 {
     struct stage *s = *state;
-    stage_gateway(s, &ANYBODY); /* hung_after is 2 s */
+    struct sluiced_config config = ANYBODY;
+    config.hung_after = "2s";
+    stage_gateway(s, &config);
     int64_t mark = sluiced_log_mark(s->gateway);
     struct load_plan plan = {
         .connectors = 4, .size_min = 100, .size_max = 5000, .pause_us = 500, .queue_bytes = 1 << 18};
@@ -195,7 +197,9 @@ a_memory_alarm_holds_and_lets_go_and_nothing_goes_twice(void **state)
     const char *const alarm[] = {"set_vm_memory_high_watermark", "0.0000001", NULL};
     const char *const calm[] = {"set_vm_memory_high_watermark", "0.4", NULL};
     struct load_result before, now;
-    stage_gateway(s, &ANYBODY);
+    struct sluiced_config config = ANYBODY;
+    config.hung_after = "4s";
+    stage_gateway(s, &config);
     int64_t mark = sluiced_log_mark(s->gateway);
     struct load_plan plan = {
         .connectors = 4, .size_min = 100, .size_max = 5000, .pause_us = 1000, .queue_bytes = 1 << 18};
@@ -207,7 +211,7 @@ a_memory_alarm_holds_and_lets_go_and_nothing_goes_twice(void **state)
     bool held = blocked && await_hold(h, "broker_alarm");
     world_sleep_ms(1000); /* what was on the way is still confirmed */
     load_progress(load, &before);
-    world_sleep_ms(5000); /* longer than hung_after: an alarm is no hang */
+    world_sleep_ms(6000); /* longer than hung_after: an alarm is no hang */
     load_progress(load, &now);
     stage_broker(s, "ctl", calm);
     assert_true(blocked);

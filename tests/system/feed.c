@@ -5,7 +5,7 @@
 
 #include "must.h"
 
-enum { WAIT_MS = 30000 };
+enum { WAIT_MS = 60000 };
 
 struct feed
 feed_open(const char *endpoint, const char *id, size_t queue_bytes)

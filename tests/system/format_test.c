@@ -17,8 +17,8 @@
 #include "worker.h"
 #include "world.h"
 
-enum { IDLE_MS = 500,
-       WAIT_MS = 30 * 1000,
+enum { IDLE_MS = 200,
+       WAIT_MS = 60 * 1000,
        RUN_MS = 60 * 1000,
        OUT = 16 * 1024,
        MANY = 4000 };

@@ -18,7 +18,7 @@
 #include "err.h"
 #include "system/world.h"
 
-enum { BROKER_MS = 120000 };
+enum { BROKER_MS = 200000 };
 
 static int
 port_of(const struct world *world, const char *name)

@@ -16,7 +16,7 @@
 #include "sluiced.h"
 #include "world.h"
 
-enum { PATIENCE_S = 20,
+enum { PATIENCE_S = 60,
        ANSWER_CAP = 8 * 1024 };
 
 /* --- lines --- */

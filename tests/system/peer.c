@@ -10,6 +10,8 @@
 
 enum { FRAMES_MAX = 8 };
 
+enum { WELCOME_MS = 30000, CREDIT_MS = 30000 };
+
 struct peer {
     void *ctx, *sock, *monitor;
     uint64_t credit, used, attempt, seen;
@@ -136,8 +138,10 @@ peer_hello(struct peer *p, const char *id, uint64_t epoch, bool fresh, uint64_t 
     p->seen = seen;
     peer_send(p, &m, NULL, 0);
     for (;;) {
-        const struct wire_msg *w = peer_await(p, WIRE_WELCOME, 3000);
-        if (w == NULL || w->attempt == p->attempt)
+        const struct wire_msg *w = peer_receive(p, WELCOME_MS);
+        if (w == NULL || (w->type == WIRE_ERROR && w->fatal))
+            return NULL;
+        if (w->type == WIRE_WELCOME && w->attempt == p->attempt)
             return w;
     }
 }
@@ -150,7 +154,7 @@ peer_credit(struct peer *p, uint64_t size)
                          .seen = p->seen,
                          .want = size,
                          .head = size};
-    const int64_t end = clock_mono_us() + 5000000;
+    const int64_t end = clock_mono_us() + CREDIT_MS * INT64_C(1000);
     peer_send(p, &m, NULL, 0);
     while (p->credit < p->used + wire_cost(size) && clock_mono_us() < end)
         (void)peer_receive(p, 50);

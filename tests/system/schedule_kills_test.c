@@ -479,7 +479,7 @@ nothing_pushed_is_lost(struct kills *k)
     history_tell(k->h, k->stage->ledger);
     MUST_HAVE(c, consumer_open(world_broker_port(k->stage->world), &err));
     for (int tries = 0; tries < 20; tries++) { /* a broker on a busy machine may pause */
-        MUST(consumer_drain(c, "faults", UINT64_MAX, 1000, ledger_take, k->stage->ledger, &err));
+        MUST(consumer_drain(c, "faults", UINT64_MAX, 200, ledger_take, k->stage->ledger, &err));
         ledger_check(k->stage->ledger, &r);
         if (r.lost == 0)
             break;

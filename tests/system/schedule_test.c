@@ -18,9 +18,9 @@
 #include "world.h"
 
 enum {
-    PATIENCE_MS = 20 * 1000,
+    PATIENCE_MS = 60 * 1000,
     HOUR_MS = 3600 * 1000,
-    NEARLY_MS = HOUR_MS - 60 * 1000, /* of an hour of which less than a minute is over */
+    NEARLY_MS = HOUR_MS - 600 * 1000, /* of an hour of which less than ten minutes are over */
     STAMP_MS = 20                    /* two processes read the wall clock, and what is shown is cut to milliseconds */
 };
 

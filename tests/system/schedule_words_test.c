@@ -13,7 +13,7 @@
 #include "sluiced.h"
 #include "world.h"
 
-enum { PATIENCE_MS = 20 * 1000, HOUR_MS = 3600 * 1000 };
+enum { PATIENCE_MS = 60 * 1000, HOUR_MS = 3600 * 1000 };
 
 #define BIT(f) (1ULL << (f))
 

@@ -14,8 +14,8 @@
 #include "world.h"
 
 enum { PATH_CAP = 600,
-       START_MS = 10 * 1000,
-       STOP_MS = 10 * 1000 };
+       START_MS = 60 * 1000,
+       STOP_MS = 60 * 1000 };
 
 struct sluiced {
     struct world *world; /* borrowed */
@@ -41,7 +41,7 @@ sluiced_configure(struct sluiced *d, const struct sluiced_config *c, struct err 
             or_empty(c->door));
     fprintf(f, "broker = { hosts = (\"127.0.0.1:%d\"); hung_after = \"%s\"; ",
             c->broker_port > 0 ? c->broker_port : world_broker_port(d->world),
-            c->hung_after != NULL ? c->hung_after : "2s");
+            c->hung_after != NULL ? c->hung_after : "20s");
     if (c->broker == NULL || strstr(c->broker, "retry_min") == NULL)
         fprintf(f, "retry_min = \"10ms\"; retry_max = \"100ms\"; ");
     fprintf(f, "%s };\nmemory = { %s };\nstate = { dir = \"%s\"; mark_every = \"100ms\"; };\n", or_empty(c->broker),

@@ -23,7 +23,7 @@ struct sluiced_config {
     const char *broker;     /* in broker = {...}, beside hosts; may name retry_min, hung_after again */
     const char *memory;     /* in memory = {...} */
     const char *ping;       /* "200ms" */
-    const char *hung_after; /* "2s" */
+    const char *hung_after; /* "20s": a broker on a busy machine is slow, and not to be taken for hung */
     const char *rest;       /* top level: connectors, default_target, ... */
 };
 

@@ -11,7 +11,7 @@
 #include "sluiced.h"
 #include "world.h"
 
-enum { IDLE_MS = 500, ACKS_MS = 20 * 1000 };
+enum { IDLE_MS = 200, ACKS_MS = 60 * 1000 };
 
 int
 stage_open(void **state)

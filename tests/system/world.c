@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -18,7 +19,7 @@
 #include "clock.h"
 #include "err.h"
 
-enum { PATH_CAP = 512, BROKER_MS = 120 * 1000, GUARD_MS = 60 * 1000 };
+enum { PATH_CAP = 512, BROKER_MS = 200 * 1000, GUARD_MS = 120 * 1000, PORT_LOW = 10000, PORTS = 20000 };
 
 struct world {
     char dir[PATH_CAP];
@@ -90,19 +91,33 @@ world_data(const char *name, char *buf, size_t cap)
     return access(buf, R_OK) == 0 ? buf : NULL;
 }
 
+/* Without SO_REUSEADDR: one that waits for its last segments is taken, too. */
+static bool
+port_is_free(int port)
+{
+    const struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool is = fd >= 0 && bind(fd, (const struct sockaddr *)&at, sizeof(at)) == 0;
+    if (fd >= 0)
+        close(fd);
+    return is;
+}
+
+/* Below the range of which the kernel gives ports to outgoing connections and to who asks for any: else one of these
+ * would have it before the gateway, or while the gateway is dead; even a connector that tries to reach it. */
 int
 world_free_port(void)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(at);
-    int port = 0;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0 &&
-        getsockname(fd, (struct sockaddr *)&at, &len) == 0)
-        port = ntohs(at.sin_port);
-    if (fd >= 0)
-        close(fd);
-    return port;
+    for (int tries = 0; tries < 1000; tries++) {
+        uint16_t any;
+        if (getrandom(&any, sizeof(any), 0) != sizeof(any))
+            break;
+        int port = PORT_LOW + any % PORTS;
+        if (port_is_free(port))
+            return port;
+    }
+    return 0;
 }
 
 /* In a child: what the gateway or a connector would take for its configuration is not inherited. */
