@@ -14,6 +14,7 @@ struct entry {
     char *name;
     const char *who; /* the connector that said it; NULL: nobody in this reading */
     uint32_t next;   /* in its bucket; CORE_NO_QUEUE ends it */
+    bool odd;
 };
 
 struct gauged {
@@ -86,7 +87,7 @@ add(struct gauged *g, const char *name, struct err *err)
     copy = grow(g) ? strdup(name) : NULL;
     if (copy == NULL)
         return err_set(err, ERR_NOMEM, 0, "queue %s", name);
-    g->entries[g->n] = (struct entry){copy, NULL, g->buckets[at]};
+    g->entries[g->n] = (struct entry){copy, NULL, g->buckets[at], false};
     g->buckets[at] = g->n;
     return g->n++;
 }
@@ -137,6 +138,16 @@ const struct core_queue *
 gauged_list(const struct gauged *g)
 {
     return g->list;
+}
+
+bool
+gauged_odd(struct gauged *g, uint32_t number, bool odd)
+{
+    const bool news = number < g->n && g->entries[number].odd != odd;
+
+    if (news)
+        g->entries[number].odd = odd;
+    return news;
 }
 
 void

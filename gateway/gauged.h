@@ -5,6 +5,7 @@
 #ifndef GAUGED_H
 #define GAUGED_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct core_queue;
@@ -26,6 +27,10 @@ uint32_t gauged_count(const struct gauged *g);
 /* Lent until gauged_free; the list until the next gauged_intern. */
 const char *gauged_name(const struct gauged *g, uint32_t number);
 const struct core_queue *gauged_list(const struct gauged *g);
+
+/* Note whether counts say nothing of it: it has priorities, a TTL or drop-head.  true: that is news (at first: if it
+ * has). */
+bool gauged_odd(struct gauged *g, uint32_t number, bool odd);
 
 void gauged_free(struct gauged *g);
 

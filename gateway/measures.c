@@ -59,6 +59,23 @@ known(unsigned bits, unsigned bit, uint64_t figure)
     return (bits & bit) != 0 ? figure : GAUGE_UNKNOWN;
 }
 
+/* What leaves a queue need not be what came first.  Unknown is taken for that. */
+static bool
+is_odd(struct loop *l, const struct telemetry_queue *q)
+{
+    const bool odd = q->priority || q->ttl || q->drop_head;
+
+    if ((q->known & TELEMETRY_SHAPE) == 0)
+        return true;
+    if (gauged_odd(l->gauged, q->queue, odd))
+        log_event(l->log, LOG_INFO, odd ? "samples_only" : "counts_too",
+                  LOG_STR("queue", gauged_name(l->gauged, q->queue)),
+                  LOG_STR("text", odd ? "it has priorities, a TTL or drop-head: counts say nothing of it, and its gate "
+                                        "opens when a sample shows room"
+                                      : "it has no priorities, TTL or drop-head any more"));
+    return odd;
+}
+
 static void
 take_queue(struct loop *l, const struct telemetry_event *t)
 {
@@ -73,7 +90,7 @@ take_queue(struct loop *l, const struct telemetry_event *t)
     }
     /* Who takes from it comes first: a count that the sample asks for goes by it. */
     if ((q->known & TELEMETRY_PREFETCH) != 0) {
-        const bool odd = (q->known & TELEMETRY_SHAPE) == 0 || q->priority || q->ttl || q->drop_head;
+        const bool odd = is_odd(l, q);
 
         e.kind = CORE_CONSUMERS;
         e.u.measured.is.consumers.unacked_max = q->prefetch_finite && !odd ? q->prefetch : GAUGE_UNKNOWN;

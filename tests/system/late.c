@@ -1,3 +1,4 @@
+/* late.c - how much later than asked for a thread is woken, summed up over a while. */
 #include "system/late.h"
 
 #include <pthread.h>

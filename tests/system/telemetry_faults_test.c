@@ -435,34 +435,82 @@ what_others_publish_holds_from_the_sample_that_shows_it(void **state)
     replays(h);
 }
 
+/* Declare the test's queue with these arguments, and have a gateway push there.  odd: counts say nothing of it. */
 static void
-a_queue_with_priorities_is_known_by_samples_alone(void **state)
+push_to_declared(struct here *h, amqp_table_entry_t *arguments, int n, bool odd)
 {
-    struct here *h = *state;
     amqp_connection_state_t conn = amqp_new_connection();
     amqp_socket_t *socket = amqp_tcp_socket_new(conn);
-    amqp_table_entry_t priority = {.key = amqp_cstring_bytes("x-max-priority"),
-                                   .value = {.kind = AMQP_FIELD_KIND_I32, .value.i32 = 3}};
 
     assert_int_equal(amqp_socket_open(socket, "127.0.0.1", world_broker_port(h->world)), AMQP_STATUS_OK);
     assert_int_equal(amqp_login(conn, "/", 0, 131072, 0, AMQP_SASL_METHOD_PLAIN, "guest", "guest").reply_type,
                      AMQP_RESPONSE_NORMAL);
     amqp_channel_open(conn, 1);
-    amqp_queue_declare(conn, 1, amqp_cstring_bytes(h->queue), 0, 1, 0, 0, (amqp_table_t){1, &priority});
+    amqp_queue_declare(conn, 1, amqp_cstring_bytes(h->queue), 0, 1, 0, 0, (amqp_table_t){n, arguments});
     assert_int_equal(amqp_get_rpc_reply(conn).reply_type, AMQP_RESPONSE_NORMAL);
     gateway_on(h, proxy_port(h->proxy), "declared", "/");
     push(h);
     flows(h);
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; odd && i < 200; i++) {
         const struct standing s = orders_status(h->gateway, "load-1");
         if (strcmp(s.source, "count") == 0)
-            fail_msg("the queue has priorities, and was counted");
+            fail_msg("counts say nothing of this queue, and it was counted");
         world_sleep_ms(10);
     }
+    if (odd)
+        assert_true(sluiced_log_wait(h->gateway, 0, "event=samples_only", h->queue, WAIT_MS));
+    else
+        assert_int_equal(sluiced_log_count(h->gateway, 0, "event=samples_only"), 0);
     amqp_connection_close(conn, AMQP_REPLY_SUCCESS);
     amqp_destroy_connection(conn);
     nothing_is_lost(h, 0);
     replays(h);
+}
+
+static amqp_table_entry_t
+number(const char *key, int32_t value)
+{
+    return (amqp_table_entry_t){.key = amqp_cstring_bytes(key),
+                                .value = {.kind = AMQP_FIELD_KIND_I32, .value.i32 = value}};
+}
+
+static amqp_table_entry_t
+word(const char *key, const char *value)
+{
+    return (amqp_table_entry_t){.key = amqp_cstring_bytes(key),
+                                .value = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = amqp_cstring_bytes(value)}};
+}
+
+static void
+a_queue_with_priorities_is_known_by_samples_alone(void **state)
+{
+    amqp_table_entry_t a[] = {number("x-max-priority", 3)};
+
+    push_to_declared(*state, a, 1, true);
+}
+
+static void
+a_queue_whose_messages_expire_is_known_by_samples_alone(void **state)
+{
+    amqp_table_entry_t a[] = {number("x-message-ttl", 3600000)};
+
+    push_to_declared(*state, a, 1, true);
+}
+
+static void
+a_queue_that_drops_its_oldest_is_known_by_samples_alone(void **state)
+{
+    amqp_table_entry_t a[] = {word("x-overflow", "drop-head"), number("x-max-length", 1000000000)};
+
+    push_to_declared(*state, a, 2, true);
+}
+
+static void
+a_quorum_queue_is_measured_as_any_other(void **state)
+{
+    amqp_table_entry_t a[] = {word("x-queue-type", "quorum")};
+
+    push_to_declared(*state, a, 1, false);
 }
 
 static void
@@ -550,6 +598,9 @@ main(void)
         ALONE(an_api_that_lets_nobody_in_holds_and_the_log_and_the_status_say_so),
         ALONE(a_queue_that_is_deleted_holds_until_it_is_there_again),
         ALONE(a_queue_with_priorities_is_known_by_samples_alone),
+        ALONE(a_queue_whose_messages_expire_is_known_by_samples_alone),
+        ALONE(a_queue_that_drops_its_oldest_is_known_by_samples_alone),
+        ALONE(a_quorum_queue_is_measured_as_any_other),
         ALONE(odd_names_of_a_vhost_and_a_queue_are_measured),
     };
 
