@@ -29,8 +29,8 @@ enum {
     PING_MS = 100,
     MISSED_MS = 3 * PING_MS,
     RECONNECT_MS = 3000,  /* after a kill: ZeroMQ's tries, and a hello that was lost is said again after a second */
-    LOAD_MS = 3000,       /* what a busy machine may add */
-    LEAVE_MS = 30000,     /* for a program to end, with everything answered */
+    LOAD_MS = 30000,      /* what a busy machine may add */
+    LEAVE_MS = 120000,    /* for a program to end, with everything answered */
     REPLACED_STATUS = 3,
     PATH_CAP = 700
 };
