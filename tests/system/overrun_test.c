@@ -301,7 +301,14 @@ statistics_that_stop_at_an_empty_queue_overrun_nothing_and_come_back(void **stat
                                                         .taker = {{.rate = 1000000}}});
 
     flood_take(f);
-    world_sleep_ms(10000); /* until the gate is open, but for the connectors that are not there */
+    struct standing s = orders_status(f->gateway, "load-0");
+    const int64_t until = clock_mono_us() + OPEN_MS * INT64_C(1000);
+    while ((!s.measured || s.upper != 0 || strcmp(s.figures, "fresh") != 0) && clock_mono_us() < until) {
+        world_sleep_ms(10); /* until the gate is open, but for the connectors that are not there */
+        s = orders_status(f->gateway, "load-0");
+    }
+    assert_int_equal(s.upper, 0);
+    world_sleep_ms(8000); /* and what collectors tell was so for longer than any doubt lasts */
     truth_eval(f->world, "[sys:suspend(P) || " COLLECTORS);
     flood_begin(f);
     fills(f);
