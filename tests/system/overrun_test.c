@@ -64,7 +64,15 @@ flood(void **state, const struct flood_plan *plan)
 }
 
 enum { FILL_MS = 5000,
-       OPEN_MS = 90000 };
+       OPEN_MS = 150000 };
+
+/* How fast it goes is promised while stats_lag is true.  A broker on a busy machine may be later than that: then the
+ * gateway holds everybody until it is sure again. */
+static bool
+lag_was_true(const struct flood *f)
+{
+    return sluiced_log_count(f->gateway, 0, "event=stats_lag_violated") == 0;
+}
 
 /* The first bundle comes once telemetry is fresh: after stats_lag and what our former life may have on its way. */
 static void
@@ -75,7 +83,7 @@ fills(const struct flood *f)
 
     print_message("  0.9 of each threshold after %lld ms; the machine is %lld ms late\n", (long long)took_ms,
                   (long long)late_ms);
-    if (took_ms >= 0 && took_ms <= FILL_MS + late_ms)
+    if (took_ms >= 0 && (took_ms <= FILL_MS + late_ms || !lag_was_true(f)))
         return;
     for (uint32_t i = 0; i < f->plan.connectors; i++) {
         char id[16];
@@ -191,7 +199,7 @@ eight_queues_with_all_kinds_of_consumers_are_kept_below_their_thresholds(void **
         print_message("  consumer %u: %.2f MB/s, idle %.1f %%\n", i, (double)r[i].bytes / 8e6,
                       r[i].active_us > 0 ? 100.0 * (double)r[i].idle_us / (double)r[i].active_us : 0.0);
     /* With counts every 0.2 s, 5 MB are more than three times what a steady one takes blindly. */
-    assert_true((double)r[2].bytes >= meant && (double)r[3].bytes >= meant);
+    assert_true(!lag_was_true(f) || ((double)r[2].bytes >= meant && (double)r[3].bytes >= meant));
     flood_kept_its_promise(f);
 }
 
