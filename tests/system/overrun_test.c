@@ -71,7 +71,11 @@ enum { FILL_MS = 5000,
 static bool
 lag_was_true(const struct flood *f)
 {
-    return sluiced_log_count(f->gateway, 0, "event=stats_lag_violated") == 0;
+    const int n = sluiced_log_count(f->gateway, 0, "event=stats_lag_violated");
+
+    if (n > 0)
+        print_message("  the broker's figures were older than stats_lag, %d times\n", n);
+    return n == 0;
 }
 
 /* The first bundle comes once telemetry is fresh: after stats_lag and what our former life may have on its way. */
