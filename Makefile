@@ -297,7 +297,7 @@ $(call connector,stix-file,connectors/stix-file/main.c $(FILE_SRC),sluice config
 
 # Tests, offline: $(call unit,NAME,MORE SOURCES,LIBRARIES)
 $(call unit,bundle_test,gateway/broker/bundle.c common/err.c common/text.c,no_memory)
-$(call unit,scan_test,common/scan.c common/clock.c)
+$(call unit,scan_test,common/scan.c)
 $(call unit,duration_test,common/duration.c common/duration_read.c common/err.c common/text.c)
 $(call unit,dial_test,gateway/broker/dial.c common/clock.c common/err.c common/text.c,resolver)
 $(call unit,err_test,common/err.c common/text.c)

@@ -63,7 +63,7 @@ start_for_head() { # VARIABLES...
 start_on_terminal() { # VARIABLES...
     prepare
     rm -f "$work/status"
-    demo "$@" script -qfec "trap '' HUP; packaging/demo; echo \$? >'$work/status'" /dev/null \
+    demo "$@" script -qfec "trap '' HUP; echo \$\$ >'$work/shell'; packaging/demo; echo \$? >'$work/status'" /dev/null \
         >>"$work/out" 2>&1 </dev/null &
     pid=$!
 }
@@ -72,20 +72,21 @@ close_terminal() {
     kill -KILL "$pid"
     wait "$pid" 2>/dev/null
     tenths=0
-    until [ -s "$work/status" ]; do
+    # Who wrote it ends a moment later.
+    until [ -s "$work/status" ] && ! kill -0 "$(cat "$work/shell")" 2>/dev/null; do
         tenths=$((tenths + 1))
-        [ "$tenths" -le 300 ] || { echo "# it did not end when its terminal was closed" >>"$work/out"; return 1; }
+        [ "$tenths" -le 1800 ] || { echo "# it did not end when its terminal was closed" >>"$work/out"; return 1; }
         sleep 0.1
     done
     grep -qx "$1" "$work/status" || { echo "# it ended with $(cat "$work/status"), not $1" >>"$work/out"; return 1; }
 }
 
-# Wait until it says something; 60 s are plenty.
+# Wait until it says something; three minutes are plenty.
 says() { # TEXT
     tenths=0
     until grep -q -e "$1" "$work/out"; do
         tenths=$((tenths + 1))
-        if [ "$tenths" -gt 600 ] || ! kill -0 "$pid" 2>/dev/null; then
+        if [ "$tenths" -gt 1800 ] || ! kill -0 "$pid" 2>/dev/null; then
             echo "# it never said: $1" >>"$work/out"
             return 1
         fi

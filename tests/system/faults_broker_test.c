@@ -45,13 +45,13 @@ refused_and_the_others_go_on(struct stage *s, const char *rest, const char *reas
     struct load_plan good = {.connectors = 2, .size_min = 100, .size_max = 3000, .bundles = 400};
     struct load_plan odd = {.first = 9, .connectors = 1, .id = "odd", .size_min = 100, .size_max = 3000, .bundles = 40};
     struct load *a = stage_load(s, &good, false), *b = stage_load(s, &odd, false);
-    stage_finish(s, b, 30000, &r);
+    stage_finish(s, b, 120000, &r);
     assert_int_equal(r.nacked, 40);
     assert_string_equal(r.reason, reason);
     if (strstr(r.text, words) == NULL)
         fail_msg("the connector is told '%s', which does not say '%s'", r.text, words);
     assert_true(sluiced_log_wait(s->gateway, mark, "bundle_refused", "connector=odd", WAIT_MS));
-    stage_finish(s, a, 30000, &r);
+    stage_finish(s, a, 120000, &r);
     assert_int_equal(r.acked, 800);
     assert_true(sluiced_alive(s->gateway));
     (void)stage_agrees(s, "faults", 0, false);
@@ -162,7 +162,7 @@ a_broker_killed_and_restarted_under_load_loses_nothing(void **state)
         stage_broker(s, "restart", NULL);
     }
     stage_await_acks(load, 300);
-    stage_finish(s, load, 60000, NULL);
+    stage_finish(s, load, 120000, NULL);
     /* A broker that comes back may nack, or have no queue yet: order may then differ, which is said of it. */
     const bool nacked = sluiced_log_count(s->gateway, mark, "event=broker_nacked") > 0;
     (void)stage_agrees(s, "faults", (uint64_t)kills * WINDOW, nacked);
@@ -185,7 +185,7 @@ a_broker_frozen_for_ten_seconds_under_load_loses_nothing(void **state)
     assert_true(sluiced_alive(s->gateway));
     stage_broker(s, "thaw", NULL);
     stage_await_acks(load, 300);
-    stage_finish(s, load, 60000, NULL);
+    stage_finish(s, load, 120000, NULL);
     print_message("the log says broker_down %d times\n", sluiced_log_count(s->gateway, mark, "event=broker_down"));
     (void)stage_agrees(s, "faults", 2 * WINDOW, false);
 }
@@ -221,7 +221,7 @@ a_memory_alarm_holds_and_lets_go_and_nothing_goes_twice(void **state)
     assert_int_equal(sluice_close(&h, WAIT_MS, NULL), 0);
     ledger_answered(s->ledger, WAITING, 1, LEDGER_ACKED);
     stage_await_acks(load, 100);
-    stage_finish(s, load, 60000, NULL);
+    stage_finish(s, load, 120000, NULL);
     (void)stage_agrees(s, "faults", 0, false);
 }
 
@@ -237,13 +237,12 @@ a_full_queue_that_rejects_is_waited_for_and_order_is_kept_where_asked(void **sta
     struct load_plan plan = {.connectors = 1, .size_min = 100, .size_max = 500, .bundles = 100};
     struct load *load = stage_load(s, &plan, false);
     struct load_result r;
-    for (int i = 0; i < 100; i++) { /* take ten at a time, as the queue fills */
-        load_progress(load, &r);
-        if (r.acked == 100)
-            break;
+    const int64_t until = clock_mono_us() + 2 * WAIT_MS * INT64_C(1000);
+    for (load_progress(load, &r); r.acked < 100 && clock_mono_us() < until; load_progress(load, &r)) {
+        /* Take ten at a time, as the queue fills. */
         MUST(consumer_drain(c, "full", 10, 100, ledger_take, s->ledger, &err));
     }
-    stage_finish(s, load, 30000, NULL);
+    stage_finish(s, load, 120000, NULL);
     (void)stage_agrees(s, "full", 0, false);
     MUST(consumer_delete(c, "full", &err));
     consumer_close(c);
@@ -261,19 +260,19 @@ a_queue_deleted_under_load_refuses_and_works_again_once_it_is_back(void **state)
     MUST(consumer_declare(c, "gone", true, 0, &err));
     stage_gateway(s, &config);
     struct load_plan plan = {.connectors = 1, .size_min = 100, .size_max = 500, .bundles = 100};
-    stage_finish(s, stage_load(s, &plan, false), 30000, &r);
+    stage_finish(s, stage_load(s, &plan, false), 120000, &r);
     assert_int_equal(r.acked, 100);
     MUST(consumer_drain(c, "gone", 100, 1000, ledger_take, s->ledger, &err));
     MUST(consumer_delete(c, "gone", &err));
     plan.start = 100;
-    stage_finish(s, stage_load(s, &plan, false), 30000, &r);
+    stage_finish(s, stage_load(s, &plan, false), 120000, &r);
     assert_int_equal(r.nacked, 100);
     MUST(consumer_declare(c, "gone", true, 0, &err));
     plan.first = 1;
     plan.start = 0;
     world_sleep_ms(6000); /* a bad target is looked at again after 5 s at most */
     struct load *load = stage_load(s, &plan, false);
-    stage_finish(s, load, 30000, &r);
+    stage_finish(s, load, 120000, &r);
     print_message("once it is back: %llu acked, %llu refused (%s)\n", (unsigned long long)r.acked,
                   (unsigned long long)r.nacked, r.reason);
     assert_int_equal(r.acked, 100);
@@ -307,7 +306,7 @@ cut_everywhere(struct stage *s, enum proxy_way way, uint64_t from, uint64_t step
         assert_true(cut >= cuts);
     }
     stage_await_acks(load, 100);
-    stage_finish(s, load, 60000, NULL);
+    stage_finish(s, load, 120000, NULL);
     uint64_t repeated = stage_agrees(s, "faults", 2 * cuts * repeats, false);
     print_message("%llu cuts, %llu repeated\n", 2 * (unsigned long long)cuts, (unsigned long long)repeated);
 }

@@ -148,7 +148,7 @@ dial(int port)
 {
     struct sockaddr_in at = {
         .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct timeval limit = {.tv_sec = 5};
+    struct timeval limit = {.tv_sec = 60};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
@@ -230,7 +230,7 @@ the_proxy_keeps_to_a_rate_and_a_delay(void **state)
     assert_int_equal(send(out, bytes, sizeof(bytes), 0), sizeof(bytes));
     (void)shutdown(out, SHUT_WR);
     assert_int_equal(read_to_the_end(in), sizeof(bytes));
-    assert_in_range(clock_mono_us() - began, 150000, 2000000);
+    assert_in_range(clock_mono_us() - began, 150000, 20000000);
     (void)close(in);
     (void)close(out);
     proxy_stop(p);
@@ -250,7 +250,7 @@ a_world_leaves_nothing_behind(void **state)
     const char *argv[] = {"/bin/sh", "-c", "echo here; exit 3", NULL};
     pid_t pid = world_spawn(argv, file, NULL);
     assert_true(pid > 0);
-    assert_int_equal(world_wait(pid, 5000), 3);
+    assert_int_equal(world_wait(pid, 60000), 3);
     assert_int_equal(access(file, R_OK), 0);
     world_close(w);
     assert_int_equal(access(dir, F_OK), -1);
@@ -261,13 +261,13 @@ a_program_that_does_not_end_is_ended(void **state)
 {
     (void)state;
     char out[100];
-    const char *argv[] = {"/bin/sh", "-c", "echo words; sleep 30", NULL};
+    const char *argv[] = {"/bin/sh", "-c", "echo words; exec sleep 100", NULL};
     struct err err = {.code = ERR_NONE};
     int64_t began = clock_mono_us();
-    assert_int_equal(world_run(argv, 200, out, sizeof(out), &err), -1);
+    assert_int_equal(world_run(argv, 1000, out, sizeof(out), &err), -1);
     assert_int_equal(err.code, ERR_TIMEOUT);
     assert_string_equal(out, "words\n");
-    assert_true(clock_mono_us() - began < 5000000);
+    assert_true(clock_mono_us() - began < 50000000);
 }
 
 int

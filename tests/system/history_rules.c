@@ -24,8 +24,11 @@
 
 enum {
     CLOCK_US = 4000,     /* the journal has milliseconds, and the wall clock is followed to one */
-    TURN_US = 100000,    /* what a connector sees is so much earlier or later than what the gateway writes down */
-    SETTLE_US = 1000000, /* what was decided is written down within, by a gateway that runs */
+    /* What a connector sees is so much earlier or later than what the gateway writes down: its clock is read once a
+     * turn, and on a busy machine a turn may stand still.  By the gateway's own time, in the journal, a period is kept
+     * to CLOCK_US. */
+    TURN_US = 400000,
+    SETTLE_US = 2000000, /* what was decided is written down within, by a gateway that runs */
     STATES_MAX = 64,     /* of one life that are looked back at */
     SHOWN_MAX = 20
 };
@@ -314,7 +317,7 @@ row_agrees(struct look *k, const struct history_row *r, int64_t killed, uint32_t
         until = s->since_us;
     }
     if (!row_is_ahead(k, r, killed, life) && !row_gave_up(k, r, killed, life))
-        fault(k, killed, "its row (run \"%s\", ended \"%s\", next %lld) was not so in the last second; %s, next %lld",
+        fault(k, killed, "its row (run \"%s\", ended \"%s\", next %lld) was not so a moment ago; %s, next %lld",
               r->run, r->ended, (long long)r->next_us, k->running ? k->run : "no run", (long long)k->due_us);
 }
 

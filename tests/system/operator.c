@@ -2,6 +2,7 @@
 #include "system/operator.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,7 +32,7 @@ port_of(const struct world *world, const char *name)
     assert_non_null(f);
     while (fgets(line, sizeof(line), f) != NULL)
         if (strncmp(line, name, strlen(name)) == 0)
-            port = (int)strtol(line + strlen(name) + 2, NULL, 10); /* NAME='n' */
+            port = (int)strtol(line + strcspn(line, "'") + 1, NULL, 10); /* NAME='n' */
     fclose(f);
     return port;
 }
@@ -111,6 +112,13 @@ rabbit_do(const struct rabbit *r, const char *verb, const char *const *args)
 
     if (world_broker(r->world, verb, args, &err) != 0)
         fail_msg("%s: %s", verb, err.text);
+}
+
+void
+rabbit_kill_now(const struct rabbit *r)
+{
+    assert_int_equal(kill(port_of(r->world, "PID="), SIGSTOP), 0);
+    rabbit_do(r, "kill", NULL);
 }
 
 void

@@ -34,6 +34,9 @@ void rabbit_do(const struct rabbit *r, const char *verb, const char *const *args
 /* The part of memory that may be used before the alarm. */
 void rabbit_watermark(const struct rabbit *r, const char *fraction);
 
+/* SIGKILL as "kill", and from this very moment on it does nothing any more. */
+void rabbit_kill_now(const struct rabbit *r);
+
 /* A column of rabbitmqctl list_connections. */
 void rabbit_connections(const struct rabbit *r, const char *column, char *out, size_t cap);
 

@@ -12,6 +12,7 @@
 
 #include "clock.h"
 #include "system/flood.h"
+#include "system/late.h"
 #include "system/must.h"
 #include "system/orders.h"
 #include "system/sluiced.h"
@@ -63,18 +64,42 @@ flood(void **state, const struct flood_plan *plan)
 }
 
 enum { FILL_MS = 5000,
-       OPEN_MS = 30000 };
+       OPEN_MS = 150000 };
+
+/* How fast it goes is promised while stats_lag is true.  A broker on a busy machine may be later than that: then the
+ * gateway holds everybody until it is sure again. */
+static bool
+lag_was_true(const struct flood *f)
+{
+    const int n = sluiced_log_count(f->gateway, 0, "event=stats_lag_violated");
+
+    if (n > 0)
+        print_message("  the broker's figures were older than stats_lag, %d times\n", n);
+    return n == 0;
+}
 
 /* The first bundle comes once telemetry is fresh: after stats_lag and what our former life may have on its way. */
 static void
 fills(const struct flood *f)
 {
-    const int64_t took_ms = flood_reaches(f, 0.9, OPEN_MS);
+    struct late *late = late_start();
+    const int64_t took_ms = flood_reaches(f, 0.9, OPEN_MS), late_ms = late_stop(late) / 1000;
 
-    print_message("  0.9 of each threshold after %lld ms\n", (long long)took_ms);
-    if (took_ms < 0 || took_ms > FILL_MS)
-        fail_msg("0.9 of each threshold was not reached within %d ms of the first bundle, but in %lld", FILL_MS,
-                 (long long)took_ms);
+    print_message("  0.9 of each threshold after %lld ms; the machine is %lld ms late\n", (long long)took_ms,
+                  (long long)late_ms);
+    if (took_ms >= 0 && (took_ms <= FILL_MS + late_ms || !lag_was_true(f)))
+        return;
+    for (uint32_t i = 0; i < f->plan.connectors; i++) {
+        char id[16];
+        (void)snprintf(id, sizeof(id), "load-%u", i);
+        const struct standing s = orders_status(f->gateway, id);
+        print_message("  %s: %s (%s), figures %s by %s, estimate %lld, upper %lld of %lld, acked %lld\n", id, s.state,
+                      s.reasons, s.figures, s.source, (long long)s.estimate, (long long)s.upper,
+                      (long long)s.threshold, f->loads[i] != NULL ? (long long)flood_acked(f, i) : -1);
+    }
+    sluiced_log_show(f->gateway);
+    fail_msg("0.9 of each threshold was not reached within %d ms of the first bundle, but in %lld", FILL_MS,
+             (long long)took_ms);
 }
 
 /* While nobody takes anything, nothing goes up any more. */
@@ -120,7 +145,7 @@ begin_and_fill(struct flood *f, uint32_t from, uint32_t to, uint64_t threshold)
 {
     for (uint32_t i = from; i < to; i++)
         flood_push(f, i);
-    for (int i = 0; i < 3000 && pushed(f, 0, to) < threshold / 10 * 9; i++)
+    for (int i = 0; i < OPEN_MS / 10 && pushed(f, 0, to) < threshold / 10 * 9; i++)
         world_sleep_ms(10);
     assert_true(pushed(f, 0, to) >= threshold / 10 * 9);
 }
@@ -168,14 +193,17 @@ eight_queues_with_all_kinds_of_consumers_are_kept_below_their_thresholds(void **
     world_sleep_ms(2000);
     for (uint32_t i = 2; i < 6; i++)
         taker_so_far(f->takers[i], true, &r[i]);
+    struct late *late = late_start();
     world_sleep_ms(8000);
     for (uint32_t i = 2; i < 6; i++)
         taker_so_far(f->takers[i], false, &r[i]);
+    /* 1 MB/s, but for what kept the consumers themselves. */
+    const double meant = 0.95 * (8e6 - (double)late_stop(late));
     for (uint32_t i = 2; i < 6; i++)
         print_message("  consumer %u: %.2f MB/s, idle %.1f %%\n", i, (double)r[i].bytes / 8e6,
                       r[i].active_us > 0 ? 100.0 * (double)r[i].idle_us / (double)r[i].active_us : 0.0);
     /* With counts every 0.2 s, 5 MB are more than three times what a steady one takes blindly. */
-    assert_true((double)r[2].bytes >= 0.95 * 8e6 && (double)r[3].bytes >= 0.95 * 8e6);
+    assert_true(!lag_was_true(f) || ((double)r[2].bytes >= meant && (double)r[3].bytes >= meant));
     flood_kept_its_promise(f);
 }
 
@@ -195,6 +223,7 @@ a_gateway_killed_at_nine_tenths_and_started_again_overruns_nothing(void **state)
         acked = 0;
         for (uint32_t i = 0; i < 8; i++)
             acked += flood_acked(f, i);
+        world_sleep_ms(1);
     }
     sluiced_kill(f->gateway);
     print_message("  killed when %.2f MB were acknowledged\n", (double)acked * (double)f->plan.bundle / 1e6);
@@ -284,8 +313,18 @@ statistics_that_stop_at_an_empty_queue_overrun_nothing_and_come_back(void **stat
                                                         .taker = {{.rate = 1000000}}});
 
     flood_take(f);
-    world_sleep_ms(10000); /* until the gate is open, but for the connectors that are not there */
+    struct standing s = orders_status(f->gateway, "load-0");
+    const int64_t until = clock_mono_us() + OPEN_MS * INT64_C(1000);
+    while ((!s.measured || s.upper != 0 || strcmp(s.figures, "fresh") != 0) && clock_mono_us() < until) {
+        world_sleep_ms(10); /* until the gate is open, but for the connectors that are not there */
+        s = orders_status(f->gateway, "load-0");
+    }
+    assert_int_equal(s.upper, 0);
+    world_sleep_ms(8000); /* and what collectors tell was so for longer than any doubt lasts */
     truth_eval(f->world, "[sys:suspend(P) || " COLLECTORS);
+    /* Some polls later the last that they told is known, and nothing was published before.  (What is confirmed between
+     * the last figure and the poll that finds it is not missed in figures that stand still from there on.) */
+    world_sleep_ms(3000);
     flood_begin(f);
     fills(f);
     world_sleep_ms(8000);

@@ -26,11 +26,11 @@
 
 enum {
     KILLS = 200,
-    PING_MS = 100,
+    PING_MS = 300,        /* who is silent for three of them, if only by a busy machine, loses its run */
     MISSED_MS = 3 * PING_MS,
     RECONNECT_MS = 3000,  /* after a kill: ZeroMQ's tries, and a hello that was lost is said again after a second */
-    LOAD_MS = 3000,       /* what a busy machine may add */
-    LEAVE_MS = 30000,     /* for a program to end, with everything answered */
+    LOAD_MS = 30000,      /* what a busy machine may add */
+    LEAVE_MS = 120000,    /* for a program to end, with everything answered */
     REPLACED_STATUS = 3,
     PATH_CAP = 700
 };
@@ -49,7 +49,7 @@ static const struct history_plan PLANS[] = {
 
 enum { IDS = sizeof(PLANS) / sizeof(PLANS[0]) };
 
-static const struct sluiced_config CONFIG = {.rest = SLUICED_ANYBODY("faults"), .ping = "100ms"};
+static const struct sluiced_config CONFIG = {.rest = SLUICED_ANYBODY("faults"), .ping = "300ms"};
 
 /* A program of an id: the present one, or one beside it of which one should end. */
 struct alive {

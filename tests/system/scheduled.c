@@ -23,7 +23,7 @@ enum {
     ARGUMENTS = 11,
     EVERY_MS = 20,     /* between two bundles */
     QUEUE_BYTES = 256 * 1024,
-    CLOSE_MS = 10000,
+    CLOSE_MS = 60000,
     REPLACED_STATUS = 3
 };
 

@@ -19,7 +19,7 @@
 #include "clock.h"
 #include "err.h"
 
-enum { PATH_CAP = 512, BROKER_MS = 200 * 1000, GUARD_MS = 120 * 1000, PORT_LOW = 10000, PORTS = 20000 };
+enum { PATH_CAP = 512, BROKER_MS = 200 * 1000, GUARD_MS = 120 * 1000, PORT_LOW = 25000, PORTS = 5000 };
 
 struct world {
     char dir[PATH_CAP];
@@ -105,7 +105,8 @@ port_is_free(int port)
 }
 
 /* Below the range of which the kernel gives ports to outgoing connections and to who asks for any: else one of these
- * would have it before the gateway, or while the gateway is dead; even a connector that tries to reach it. */
+ * would have it before the gateway, or while the gateway is dead; even a connector that tries to reach it.  And above
+ * those of tests/broker. */
 int
 world_free_port(void)
 {

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-enum { PATIENCE_MS = 10000 };
+enum { PATIENCE_MS = 60000 };
 
 static void
 open_socket(struct gateway *g, const char *endpoint)

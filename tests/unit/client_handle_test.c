@@ -20,7 +20,7 @@
 
 #define BIT(f) (UINT64_C(1) << (f))
 
-enum { MUCH = 1 << 30, SECONDS_10 = 10000, LINES = 64 };
+enum { MUCH = 1 << 30, PATIENT_MS = 60000, LINES = 64 };
 
 struct world {
     struct gateway g;
@@ -99,7 +99,7 @@ is_in(struct world *w)
 {
     opens(w);
     gateway_lets_in(&w->g, 1, MUCH);
-    assert_int_equal(sluice_wait(w->s, SECONDS_10, &w->err), 0);
+    assert_int_equal(sluice_wait(w->s, PATIENT_MS, &w->err), 0);
 }
 
 /* --- open --- */
@@ -170,7 +170,7 @@ each_process_begins_an_epoch_above_the_one_before(void **state)
     sluice_close(&w->s, 0, NULL);
     usleep(1000); /* an epoch is a time in microseconds, and 10 random bits */
     opens(w);
-    while (gateway_hears_within(&w->g, SECONDS_10) && w->g.msg.type != WIRE_HELLO)
+    while (gateway_hears_within(&w->g, PATIENT_MS) && w->g.msg.type != WIRE_HELLO)
         continue;
     assert_true(w->g.msg.epoch > epoch);
     assert_true(w->g.msg.fresh);
@@ -193,7 +193,7 @@ two_handles_in_one_process_do_not_know_each_other(void **state)
     gateway_hears(other, WIRE_BUNDLE);
     assert_int_equal(other->body[0], 'b');
     gateway_answers(other, 1, WIRE_ACK);
-    assert_int_equal(sluice_flush(second, SECONDS_10, NULL), 0);
+    assert_int_equal(sluice_flush(second, PATIENT_MS, NULL), 0);
     assert_int_equal(sluice_close(&second, 0, NULL), 0);
     gateway_hears(&w->g, WIRE_BUNDLE);
     assert_int_equal(w->g.body[0], 'a');
@@ -244,7 +244,7 @@ a_refused_connector_hears_why_at_once(void **state)
     opens(w);
     gateway_hears(&w->g, WIRE_HELLO);
     gateway_errs(&w->g, WIRE_R_UNKNOWN_ID, true);
-    assert_int_equal(sluice_wait(w->s, SECONDS_10, &w->err), SLUICE_EREFUSED);
+    assert_int_equal(sluice_wait(w->s, PATIENT_MS, &w->err), SLUICE_EREFUSED);
     assert_int_equal(w->err.code, SLUICE_EREFUSED);
     assert_non_null(strstr(w->err.text, "unknown_id: add it to the configuration"));
     assert_non_null(strstr(w->err.text, "\"c1\""));
@@ -272,7 +272,7 @@ garbage_from_the_gateway_changes_nothing(void **state)
     assert_int_equal(sluice_push(w->s, "x", 1, NULL, 0, NULL), 0);
     gateway_hears(&w->g, WIRE_BUNDLE);
     gateway_answers(&w->g, 1, WIRE_ACK);
-    assert_int_equal(sluice_flush(w->s, SECONDS_10, NULL), 0);
+    assert_int_equal(sluice_flush(w->s, PATIENT_MS, NULL), 0);
     assert_true(logged(w, "not of the protocol"));
 }
 
@@ -321,7 +321,7 @@ a_stranger_on_the_port_does_not_end_the_library_for_the_gateway(void **state)
     close(listener);
     gateway_revive(&w->g);
     gateway_lets_in(&w->g, 1, MUCH);
-    assert_int_equal(sluice_wait(w->s, SECONDS_10, NULL), 0);
+    assert_int_equal(sluice_wait(w->s, PATIENT_MS, NULL), 0);
 }
 
 static void
@@ -333,7 +333,7 @@ a_gateway_that_claims_what_was_never_sent_is_not_believed(void **state)
     is_in(w);
     gateway_answers(&w->g, 7, WIRE_ACK);
     gateway_lets_in(&w->g, 1, MUCH);
-    assert_int_equal(sluice_wait(w->s, SECONDS_10, NULL), 0);
+    assert_int_equal(sluice_wait(w->s, PATIENT_MS, NULL), 0);
     sluice_info(w->s, &info);
     assert_int_equal(info.acked, 0);
     assert_true(logged(w, "broke the protocol"));
@@ -363,7 +363,7 @@ why_the_gateway_gives_no_credit_can_be_seen(void **state)
     gateway_credits(&w->g, MUCH);
     gateway_hears(&w->g, WIRE_BUNDLE);
     gateway_answers(&w->g, 1, WIRE_ACK);
-    assert_int_equal(sluice_flush(w->s, SECONDS_10, NULL), 0);
+    assert_int_equal(sluice_flush(w->s, PATIENT_MS, NULL), 0);
     sluice_info(w->s, &info);
     assert_string_equal(info.hold, "");
 }
@@ -529,7 +529,7 @@ static void
 an_answer_that_came_too_late_is_not_taken_for_the_next(void **state)
 {
     struct world *w = *state;
-    struct call late = {.w = w, .set = true, .bytes = "a", .len = 1, .version = 3, .timeout_ms = 30};
+    struct call late = {.w = w, .set = true, .bytes = "a", .len = 1, .version = 3, .timeout_ms = 1000};
     struct call next = {.w = w, .set = true, .bytes = "b", .len = 1, .version = 3, .timeout_ms = -1};
 
     is_in(w);
@@ -624,7 +624,7 @@ child(struct world *w)
     if (sluice_close(&w->s, -1, NULL) != 0)
         return 1; /* must not wait for a thread that this process does not have */
     own = open_as(w, "c2", w->g.endpoint);
-    if (own == NULL || sluice_wait(own, SECONDS_10, NULL) != 0)
+    if (own == NULL || sluice_wait(own, PATIENT_MS, NULL) != 0)
         return 2;
     return sluice_close(&own, 0, NULL) == 0 ? 0 : 3;
 }

@@ -14,7 +14,7 @@
 #include "client_gateway.h"
 #include "sluice/sluice.h"
 
-enum { MUCH = 1 << 30, SECONDS_10 = 10000 };
+enum { MUCH = 1 << 30, PATIENT_MS = 60000 };
 
 struct world {
     struct gateway g;
@@ -58,13 +58,13 @@ is_in(struct world *w, uint64_t credit)
 {
     opens(w, (struct sluice_options){.id = NULL});
     gateway_lets_in(&w->g, 1, credit);
-    assert_int_equal(sluice_wait(w->s, SECONDS_10, &w->err), 0);
+    assert_int_equal(sluice_wait(w->s, PATIENT_MS, &w->err), 0);
 }
 
 static void
 pushes(struct world *w, const char *text)
 {
-    if (sluice_push(w->s, text, strlen(text), NULL, SECONDS_10, &w->err) != 0)
+    if (sluice_push(w->s, text, strlen(text), NULL, PATIENT_MS, &w->err) != 0)
         fail_msg("%s", w->err.text);
 }
 
@@ -103,7 +103,7 @@ what_is_pushed_arrives_and_flush_tells_of_the_ack(void **state)
     assert_int_equal(sluice_flush(w->s, 20, &w->err), SLUICE_EAGAIN);
     assert_non_null(strstr(w->err.text, "2 bundles are unanswered"));
     gateway_answers(&w->g, 2, WIRE_ACK);
-    assert_int_equal(sluice_flush(w->s, SECONDS_10, &w->err), 0);
+    assert_int_equal(sluice_flush(w->s, PATIENT_MS, &w->err), 0);
     sluice_info(w->s, &info);
     assert_int_equal(info.connected, 1);
     assert_int_equal(info.accepted, 2);
@@ -189,7 +189,7 @@ a_large_bundle_arrives_byte_for_byte(void **state)
     got = gateway_hears_bundle(&w->g, 2, &len);
     assert_memory_equal(got, body, size); /* still ours to read: it is unanswered */
     gateway_answers(&w->g, 2, WIRE_ACK);
-    assert_int_equal(sluice_flush(w->s, SECONDS_10, NULL), 0);
+    assert_int_equal(sluice_flush(w->s, PATIENT_MS, NULL), 0);
     free(got);
 }
 
@@ -236,7 +236,7 @@ after_the_gateway_died_it_resends_what_is_unanswered(void **state)
     hears(w, 2, "two");
     hears(w, 3, "three");
     gateway_answers(&w->g, 3, WIRE_ACK);
-    assert_int_equal(sluice_flush(w->s, SECONDS_10, NULL), 0);
+    assert_int_equal(sluice_flush(w->s, PATIENT_MS, NULL), 0);
     sluice_info(w->s, &info);
     assert_int_equal(info.resent, 2);
     assert_int_equal(info.reconnects, 1);
@@ -286,7 +286,7 @@ a_lost_welcome_brings_another_hello(void **state)
     assert_int_equal(gateway_hears(&w->g, WIRE_HELLO)->attempt, 1);
     assert_int_equal(gateway_hears(&w->g, WIRE_HELLO)->attempt, 2);
     gateway_welcomes(&w->g, 1, MUCH);
-    assert_int_equal(sluice_wait(w->s, SECONDS_10, &w->err), 0);
+    assert_int_equal(sluice_wait(w->s, PATIENT_MS, &w->err), 0);
 }
 
 static void
@@ -298,7 +298,7 @@ a_gateway_that_fell_silent_is_left_for_a_new_connection(void **state)
     w->g.ping_ms = 50;
     is_in(w, MUCH);
     memcpy(first, w->g.peer, sizeof(first));
-    while (gateway_hears_within(&w->g, SECONDS_10) && w->g.msg.type == WIRE_PING)
+    while (gateway_hears_within(&w->g, PATIENT_MS) && w->g.msg.type == WIRE_PING)
         continue;
     assert_int_equal(w->g.msg.type, WIRE_HELLO);
     assert_memory_not_equal(w->g.peer, first, w->g.peer_len);
@@ -321,8 +321,8 @@ a_refused_bundle_comes_back_with_the_reason(void **state)
     gateway_answers(&w->g, 1, WIRE_ACK);
     gateway_answers(&w->g, 2, WIRE_NACK);
     assert_int_equal(gateway_hears(&w->g, WIRE_PING)->seen, 2);
-    assert_int_equal(sluice_flush(w->s, SECONDS_10, &w->err), SLUICE_ENACK);
-    assert_int_equal(sluice_verdict_next(w->s, &v, SECONDS_10, NULL), 0);
+    assert_int_equal(sluice_flush(w->s, PATIENT_MS, &w->err), SLUICE_ENACK);
+    assert_int_equal(sluice_verdict_next(w->s, &v, PATIENT_MS, NULL), 0);
     assert_int_equal(v.kind, SLUICE_NACKED);
     assert_int_equal(v.tag, 42);
     assert_int_equal(v.seq, 2);
@@ -334,8 +334,8 @@ a_refused_bundle_comes_back_with_the_reason(void **state)
     assert_int_equal(sluice_verdict_next(w->s, &v, 0, &w->err), SLUICE_EAGAIN);
     hears(w, 3, "bad");
     gateway_answers(&w->g, 3, WIRE_ACK_DEAD);
-    assert_int_equal(sluice_flush(w->s, SECONDS_10, &w->err), 0);
-    assert_int_equal(sluice_verdict_next(w->s, &v, SECONDS_10, NULL), 0);
+    assert_int_equal(sluice_flush(w->s, PATIENT_MS, &w->err), 0);
+    assert_int_equal(sluice_verdict_next(w->s, &v, PATIENT_MS, NULL), 0);
     assert_int_equal(v.kind, SLUICE_ACKED_DEAD);
     assert_null(v.body);
 }
@@ -354,7 +354,7 @@ acks_are_reported_where_the_program_asked_for_it(void **state)
     hears(w, 2, "two");
     gateway_answers(&w->g, 2, WIRE_ACK);
     for (uint64_t seq = 1; seq <= 2; seq++) {
-        assert_int_equal(sluice_verdict_next(w->s, &v, SECONDS_10, NULL), 0);
+        assert_int_equal(sluice_verdict_next(w->s, &v, PATIENT_MS, NULL), 0);
         assert_int_equal(v.kind, SLUICE_ACKED);
         assert_int_equal(v.seq, seq);
         assert_string_equal(v.reason, "");
@@ -376,8 +376,8 @@ verdicts_that_nobody_takes_stop_the_pushes(void **state)
     for (uint64_t seq = 1; seq <= 4096; seq++)
         free(gateway_hears_bundle(&w->g, seq, &len));
     gateway_answers(&w->g, 4096, WIRE_ACK);
-    assert_int_equal(sluice_flush(w->s, SECONDS_10, NULL), 0);
-    assert_int_equal(sluice_push(w->s, "x", 1, NULL, SECONDS_10, &w->err), SLUICE_EVERDICTS);
+    assert_int_equal(sluice_flush(w->s, PATIENT_MS, NULL), 0);
+    assert_int_equal(sluice_push(w->s, "x", 1, NULL, PATIENT_MS, &w->err), SLUICE_EVERDICTS);
     assert_non_null(strstr(w->err.text, "sluice_verdict_next"));
     assert_int_equal(sluice_verdict_next(w->s, &v, 0, NULL), 0);
     assert_int_equal(sluice_push(w->s, "x", 1, NULL, 0, &w->err), 0);
@@ -394,9 +394,9 @@ refused_bodies_count_as_queued_until_they_are_taken(void **state)
     pushes(w, "one");
     hears(w, 1, "one");
     gateway_answers(&w->g, 1, WIRE_NACK);
-    assert_int_equal(sluice_flush(w->s, SECONDS_10, NULL), SLUICE_ENACK);
+    assert_int_equal(sluice_flush(w->s, PATIENT_MS, NULL), SLUICE_ENACK);
     pushes(w, "two");
-    assert_int_equal(sluice_push(w->s, "x", 1, NULL, SECONDS_10, NULL), SLUICE_EVERDICTS);
+    assert_int_equal(sluice_push(w->s, "x", 1, NULL, PATIENT_MS, NULL), SLUICE_EVERDICTS);
     assert_int_equal(sluice_verdict_next(w->s, &v, 0, NULL), 0);
     assert_int_equal(sluice_push(w->s, v.body, v.len, NULL, 0, NULL), 0);
 }
@@ -411,7 +411,7 @@ a_full_queue_makes_pushes_wait_and_the_descriptor_tells(void **state)
 
     opens(w, (struct sluice_options){.queue_bytes = 4096});
     gateway_lets_in(&w->g, 1, MUCH);
-    assert_int_equal(sluice_wait(w->s, SECONDS_10, NULL), 0);
+    assert_int_equal(sluice_wait(w->s, PATIENT_MS, NULL), 0);
     fd = sluice_fd(w->s);
     for (int i = 0; i < 4; i++)
         pushes(w, "x");
@@ -420,7 +420,7 @@ a_full_queue_makes_pushes_wait_and_the_descriptor_tells(void **state)
     assert_int_equal(sluice_push(w->s, "y", 1, NULL, 20, &w->err), SLUICE_EAGAIN);
     hears(w, 1, "x");
     gateway_answers(&w->g, 1, WIRE_ACK);
-    assert_true(readable(fd, SECONDS_10));
+    assert_true(readable(fd, PATIENT_MS));
     assert_int_equal(sluice_push(w->s, "y", 1, NULL, 0, &w->err), 0);
     assert_int_equal(sluice_push(w->s, "y", 1, NULL, 0, &w->err), SLUICE_EAGAIN);
     assert_false(readable(fd, 0));
@@ -462,7 +462,7 @@ what_can_never_be_taken_is_refused_at_once(void **state)
     assert_int_equal(sluice_push(w->s, body, 2501, NULL, -1, &w->err), SLUICE_ETOOLARGE);
     assert_non_null(strstr(w->err.text, "queue_bytes"));
     gateway_lets_in(&w->g, 1, MUCH);
-    assert_int_equal(sluice_wait(w->s, SECONDS_10, NULL), 0);
+    assert_int_equal(sluice_wait(w->s, PATIENT_MS, NULL), 0);
     assert_int_equal(sluice_push(w->s, body, 2001, NULL, -1, &w->err), SLUICE_ETOOLARGE);
     assert_non_null(strstr(w->err.text, "max_bundle"));
     assert_int_equal(sluice_push(w->s, body, 0, NULL, -1, &w->err), SLUICE_EINVAL);
@@ -483,7 +483,7 @@ close_says_bye_when_all_is_answered(void **state)
     pushes(w, "one");
     hears(w, 1, "one");
     gateway_answers(&w->g, 1, WIRE_ACK);
-    assert_int_equal(sluice_close(&w->s, SECONDS_10, &info), 0);
+    assert_int_equal(sluice_close(&w->s, PATIENT_MS, &info), 0);
     assert_null(w->s);
     assert_int_equal(info.unanswered, 0);
     assert_int_equal(info.acked, 1);
@@ -561,7 +561,7 @@ many_threads_push_through_a_gateway_that_gives_little_credit(void **state)
         pthread_join(threads[i], &failed);
         assert_null(failed);
     }
-    assert_int_equal(sluice_flush(w->s, SECONDS_10, &w->err), 0);
+    assert_int_equal(sluice_flush(w->s, PATIENT_MS, &w->err), 0);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

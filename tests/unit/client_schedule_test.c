@@ -20,7 +20,7 @@
 
 #define BIT(f) (UINT64_C(1) << (f))
 
-enum { MUCH = 1 << 30, SECONDS_10 = 10000 };
+enum { MUCH = 1 << 30, PATIENT_MS = 60000 };
 
 static const uint8_t A[WIRE_RUN_LEN] = "run A", B[WIRE_RUN_LEN] = "run B";
 
@@ -85,7 +85,7 @@ is_in(struct world *w)
 {
     opens(w);
     gateway_lets_in(&w->g, 1, MUCH);
-    assert_int_equal(sluice_wait(w->s, SECONDS_10, &w->err), 0);
+    assert_int_equal(sluice_wait(w->s, PATIENT_MS, &w->err), 0);
 }
 
 static void
@@ -432,7 +432,7 @@ the_callback_runs_at_each_permit_until_it_says_stop(void **state)
     hears_done(w, B, WIRE_OUT_STOP);
     holds(w, 0, B);
     returned(w, 0, 2);
-    assert_int_equal(sluice_close(&w->s, SECONDS_10, NULL), 0);
+    assert_int_equal(sluice_close(&w->s, PATIENT_MS, NULL), 0);
     gateway_hears(&w->g, WIRE_BYE); /* and no ready before it */
 }
 
@@ -506,7 +506,7 @@ a_callback_that_sleeps_longer_than_three_pings_is_kept_alive_by_them(void **stat
     w->period = "0"; /* also in Run & Terminate, where OpenCTI does not ping */
     schedules(w);
     permits(w, A);
-    while (gateway_hears_within(&w->g, SECONDS_10) && w->g.msg.type == WIRE_PING) {
+    while (gateway_hears_within(&w->g, PATIENT_MS) && w->g.msg.type == WIRE_PING) {
         struct wire_msg pong = {.type = WIRE_PONG, .has = BIT(WIRE_F_CREDIT) | BIT(WIRE_F_EXPECT), .credit = MUCH,
                                 .expect = 1};
 
@@ -537,7 +537,7 @@ run_and_terminate_runs_once_and_returns_when_the_end_is_recorded(void **state)
     assert_false(atomic_load(&w->back));
     holds(w, 0, A);
     returned(w, 0, 1);
-    assert_int_equal(sluice_close(&w->s, SECONDS_10, NULL), 0);
+    assert_int_equal(sluice_close(&w->s, PATIENT_MS, NULL), 0);
     gateway_hears(&w->g, WIRE_BYE); /* it asks for no other */
 }
 
@@ -552,7 +552,7 @@ run_and_terminate_that_is_held_does_not_run_and_says_by_what(void **state)
     returned(w, SLUICE_EHELD, 0);
     assert_non_null(strstr(w->why.text, "queue,broker_alarm"));
     assert_int_equal(SLUICE_EXIT_HELD, 75);
-    assert_int_equal(sluice_close(&w->s, SECONDS_10, NULL), 0);
+    assert_int_equal(sluice_close(&w->s, PATIENT_MS, NULL), 0);
     gateway_hears(&w->g, WIRE_BYE);
 }
 
@@ -690,7 +690,7 @@ another_thread_ends_the_waiting_and_the_handle_is_still_good(void **state)
     assert_int_equal(sluice_ready(w->s, "PT5M", NULL, NULL), 0);
     gateway_hears(&w->g, WIRE_READY);
     permits(w, A);
-    assert_int_equal(sluice_permit_next(w->s, &run, SECONDS_10, &w->err), 0);
+    assert_int_equal(sluice_permit_next(w->s, &run, PATIENT_MS, &w->err), 0);
     assert_int_equal(sluice_done(w->s, SLUICE_RUN_OK, NULL, NULL), 0);
     hears_done(w, A, WIRE_OUT_OK);
 }
@@ -751,7 +751,7 @@ a_program_with_a_loop_takes_permits_by_itself(void **state)
     assert_string_equal(info.run_hold, "queue");
     assert_in_range(info.next_run_ms, 60000, 90000);
     permits(w, A);
-    assert_int_equal(sluice_permit_next(w->s, &run, SECONDS_10, &w->err), 0);
+    assert_int_equal(sluice_permit_next(w->s, &run, PATIENT_MS, &w->err), 0);
     assert_memory_equal(run.id, A, sizeof(run.id));
     assert_true(sluice_run_alive(w->s));
     assert_int_equal(sluice_permit_next(w->s, &run, 0, &w->err), SLUICE_EINVAL);
@@ -788,7 +788,7 @@ a_run_that_is_superseded_before_it_is_taken_is_passed_over(void **state)
     assert_int_equal(sluice_permit_next(w->s, &run, 50, &w->err), SLUICE_EAGAIN);
     gateway_hears(&w->g, WIRE_READY);
     permits(w, B);
-    assert_int_equal(sluice_permit_next(w->s, &run, SECONDS_10, &w->err), 0);
+    assert_int_equal(sluice_permit_next(w->s, &run, PATIENT_MS, &w->err), 0);
     assert_memory_equal(run.id, B, sizeof(run.id));
 }
 
@@ -809,7 +809,7 @@ an_answer_to_another_schedule_is_none_to_this_one(void **state)
     assert_int_equal(sluice_permit_next(w->s, &run, 50, &w->err), SLUICE_EAGAIN); /* and not EHELD */
     gateway_hears(&w->g, WIRE_READY);
     holds(w, WIRE_HOLD_QUEUE, NULL);
-    assert_int_equal(sluice_permit_next(w->s, &run, SECONDS_10, &w->err), SLUICE_EHELD);
+    assert_int_equal(sluice_permit_next(w->s, &run, PATIENT_MS, &w->err), SLUICE_EHELD);
 }
 
 static void
@@ -822,11 +822,11 @@ close_waits_for_the_end_to_be_recorded(void **state)
     assert_int_equal(sluice_ready(w->s, "PT1H", NULL, NULL), 0);
     gateway_hears(&w->g, WIRE_READY);
     permits(w, A);
-    assert_int_equal(sluice_permit_next(w->s, &run, SECONDS_10, &w->err), 0);
+    assert_int_equal(sluice_permit_next(w->s, &run, PATIENT_MS, &w->err), 0);
     assert_int_equal(sluice_done(w->s, SLUICE_RUN_STOP, NULL, NULL), 0);
     hears_done(w, A, WIRE_OUT_STOP);
     holds(w, 0, A);
-    assert_int_equal(sluice_close(&w->s, SECONDS_10, NULL), 0);
+    assert_int_equal(sluice_close(&w->s, PATIENT_MS, NULL), 0);
     gateway_hears(&w->g, WIRE_BYE);
 }
 
@@ -840,7 +840,7 @@ ends_that_cannot_be_are_refused_and_the_run_goes_on(void **state)
     assert_int_equal(sluice_ready(w->s, "PT1H", NULL, NULL), 0);
     gateway_hears(&w->g, WIRE_READY);
     permits(w, A);
-    assert_int_equal(sluice_permit_next(w->s, &run, SECONDS_10, &w->err), 0);
+    assert_int_equal(sluice_permit_next(w->s, &run, PATIENT_MS, &w->err), 0);
     assert_int_equal(sluice_done(w->s, (enum sluice_outcome)7, NULL, &w->err), SLUICE_EINVAL);
     assert_int_equal(sluice_done(w->s, SLUICE_RUN_OK, "\xff", &w->err), SLUICE_EINVAL);
     assert_int_equal(sluice_done_with_state(w->s, SLUICE_RUN_OK, NULL, 3, 0, NULL, 0, &w->err), SLUICE_EINVAL);
@@ -856,7 +856,7 @@ ends_with_state(struct world *w, struct sluice_run *run)
     int rc = pushes_one(w, run);
 
     if (rc == 0)
-        rc = sluice_done_with_state(w->s, SLUICE_RUN_OK, "cursor", 6, 3, &version, SECONDS_10, &w->err);
+        rc = sluice_done_with_state(w->s, SLUICE_RUN_OK, "cursor", 6, 3, &version, PATIENT_MS, &w->err);
     return rc != 0 ? rc : (int)version;
 }
 
@@ -931,7 +931,7 @@ a_commit_without_a_run_waits_for_what_was_pushed(void **state)
     assert_int_equal(sluice_state_commit(w->s, "c", 1, 0, &version, 50, &w->err), SLUICE_EAGAIN);
     assert_false(gateway_hears_within(&w->g, 50)); /* it was given up, and never sent */
     gateway_answers(&w->g, 1, WIRE_NACK);
-    assert_int_equal(sluice_state_commit(w->s, "c", 1, 0, &version, SECONDS_10, &w->err), SLUICE_ENACK);
+    assert_int_equal(sluice_state_commit(w->s, "c", 1, 0, &version, PATIENT_MS, &w->err), SLUICE_ENACK);
     assert_non_null(strstr(w->err.text, "commit again"));
     assert_int_equal(version, 0);
 }

@@ -24,7 +24,7 @@
 #include "mailbox.h"
 #include "parts.h"
 
-enum { WAIT_MS = 20000,
+enum { WAIT_MS = 60000,
        MANY = 300 };
 
 /* Linked with --wrap for these; the linker leaves no other way in than file scope.  Calls of calloc and eventfd: the

@@ -98,7 +98,7 @@ assert_logged(struct world *w, const char *what)
     char line[1024];
     ssize_t n;
 
-    assert_int_equal(poll(&fd, 1, 10000), 1);
+    assert_int_equal(poll(&fd, 1, 60000), 1);
     n = read(fd.fd, line, sizeof(line) - 1);
     assert_true(n > 0);
     line[n] = '\0';

@@ -873,7 +873,7 @@ run_as_nobody(struct world *w)
 
     assert_true(pid >= 0);
     if (pid == 0) {
-        alarm(20);
+        alarm(120);
         _exit(as_nobody(w));
     }
     while (waitpid(pid, &status, WNOHANG) == 0) {

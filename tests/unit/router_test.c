@@ -21,7 +21,7 @@
 #include "doors/door.h"
 #include "err.h"
 
-enum { PATIENCE_MS = 10000, MAX_FRAME = 4096, MANY = 1000, CUTS = 70 /* more than are waited with at once */ };
+enum { PATIENCE_MS = 60000, MAX_FRAME = 4096, MANY = 1000, CUTS = 70 /* more than are waited with at once */ };
 
 struct world {
     struct door *door;

@@ -5,10 +5,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
-#include "clock.h"
 #include "scan.h"
 
 #define PASSES(bytes) assert_null(scan_frame((bytes), sizeof(bytes) - 1))
@@ -154,6 +154,16 @@ a_map_needs_two_objects_for_each_pair(void **state)
     PASSES("\x82\x01\x02\x03\x04");
 }
 
+/* Of this process alone, whatever else the machine does. */
+static int64_t
+cpu_us(void)
+{
+    struct timespec t;
+
+    assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t), 0);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
 /* Time enough for a slow machine, and a thousandth of what a scan without limits would take. */
 static void
 a_million_tiny_elements_are_refused_without_reading_them(void **state)
@@ -168,10 +178,10 @@ a_million_tiny_elements_are_refused_without_reading_them(void **state)
     assert_non_null(scan_frame(frame, 5 + MILLION)); /* a million arrays inside each other */
     memset(frame, 0xc0, 5 + MILLION);
     memcpy(frame, array_of_a_million, sizeof(array_of_a_million));
-    const int64_t since = clock_mono_us();
+    const int64_t since = cpu_us();
     for (int i = 0; i < 1000; i++)
         assert_non_null(scan_frame(frame, 5 + MILLION));
-    assert_true(clock_mono_us() - since < 1000000);
+    assert_true(cpu_us() - since < 1000000);
     free(frame);
 }
 

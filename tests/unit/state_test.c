@@ -148,7 +148,7 @@ next_answer(struct world *w)
     while (w->at == w->n_taken) {
         struct pollfd fd = {.fd = mailbox_fd(w->answers), .events = POLLIN};
         void *taken = NULL;
-        if (poll(&fd, 1, 10000) <= 0)
+        if (poll(&fd, 1, 60000) <= 0)
             return none;
         w->n_taken = mailbox_take(w->answers, &taken);
         w->taken = taken;

@@ -103,7 +103,7 @@ answers(struct world *w, size_t n)
         void *taken;
         size_t got;
 
-        assert_int_equal(poll(&fd, 1, 10000), 1);
+        assert_int_equal(poll(&fd, 1, 60000), 1);
         got = mailbox_take(w->answers, &taken);
         a = taken;
         for (size_t i = 0; i < got; i++) {

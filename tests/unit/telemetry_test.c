@@ -28,7 +28,7 @@
 #include "mailbox.h"
 #include "unit/tiny_http.h"
 
-enum { WAIT_US = 20000000, SEEN_MAX = 64 };
+enum { WAIT_US = 60000000, SEEN_MAX = 64 };
 
 /* --- A server that answers as told ------------------------------------------------------------------------------- */
 
@@ -1288,6 +1288,7 @@ it_ends_at_once_while_a_server_hangs(void **state)
     struct world *w = *state;
 
     w->script.play = PLAY_DEAD;
+    w->config.total_us = 60000000;
     start(w);
     const int64_t until = clock_mono_us() + WAIT_US;
     while (atomic_load(&w->server.requests) == 0 && clock_mono_us() < until)
@@ -1296,7 +1297,7 @@ it_ends_at_once_while_a_server_hangs(void **state)
     const int64_t before = clock_mono_us();
     telemetry_free(w->t);
     w->t = NULL;
-    assert_true(clock_mono_us() - before < 2000000); /* and not total_us, 10 s */
+    assert_true(clock_mono_us() - before < 15000000); /* and not total_us */
     take(w);
     assert_int_equal(w->down, 0);
 }
