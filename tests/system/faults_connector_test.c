@@ -166,14 +166,17 @@ noise_instead_of_answers_on_both_sides_is_survived(void **state)
 {
     struct stage *s = *state;
     gateway_behind_proxy(s, "500ms");
-    struct proxy_fault noise = {.garbage = true};
+    struct proxy_fault noise = {.garbage = true}, stall = {.stall = true};
     struct load_plan plan = {
         .connectors = 4, .size_min = 100, .size_max = 2000, .pause_us = 2000, .queue_bytes = 1 << 18};
     struct load *load = stage_load(s, &plan, true);
     for (int i = 0; i < 2; i++) {
         stage_await_acks(load, 50);
-        proxy_cut_all(s->proxy,
-                      false); /* noise begins with a connection: within one, nothing but TCP would notice it */
+        /* Noise begins with a connection: within one, nothing but TCP would notice it.  So nothing passes between the
+         * cut and the noise. */
+        proxy_set(s->proxy, PROXY_UP, &stall);
+        proxy_set(s->proxy, PROXY_DOWN, &stall);
+        proxy_cut_all(s->proxy, false);
         proxy_set(s->proxy, PROXY_UP, &noise);
         proxy_set(s->proxy, PROXY_DOWN, &noise);
         world_sleep_ms(500);

@@ -282,7 +282,7 @@ void
 proxy_cut_all(struct proxy *p, bool reset)
 {
     atomic_store(&p->cut_all, reset ? 2 : 1);
-    for (int i = 0; i < 200 && atomic_load(&p->cut_all) != 0; i++)
+    for (int i = 0; i < 60000 && atomic_load(&p->cut_all) != 0; i++)
         (void)usleep(1000);
 }
 
