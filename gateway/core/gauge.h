@@ -24,11 +24,11 @@
  * sample before + all that can have come since is a contradiction.  If our own publishes between lag and 8 x lag
  * before it would explain the rest, the sample was older than assumed: lag is raised, and the gauge is unknown until a
  * sample asked for that much later.  If not, somebody else publishes.  (Both can look alike, and then lag is doubted,
- * which is safe; it stays raised until gauge_configure.)  A sample that repeats its numbers for longer than lag
- * although ours came meanwhile is not taken for a new one, until a count agrees with it or we were silent for 8 x lag:
- * dead statistics repeat themselves too.  `work` tells the two apart, where telemetry has it: it moves with each of
- * ours.  Where it has not, an empty queue that stays empty is believed as soon as a count finds nothing ready, although
- * consumers without a prefetch may hold it all.
+ * which is safe; it stays raised until gauge_configure.)  A sample that repeats its numbers, where some of ours came
+ * after the first of them can have been made and should be in it by now, is not taken for a new one, until a count
+ * agrees with it or we were silent for 8 x lag: dead statistics repeat themselves too.  `work` tells the two apart,
+ * where telemetry has it: it moves with each of ours, and with each count.  Where it has not, an empty queue that stays
+ * empty is believed as soon as a count finds nothing ready, although consumers without a prefetch may hold it all.
  *
  * What is assumed, and cannot be seen from here: samples of one queue come from one place and do not go back in time;
  * nobody takes messages with basic.get, or cancels a consumer and keeps what it holds, where counts are used (samples

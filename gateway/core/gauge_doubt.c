@@ -101,7 +101,10 @@ unsigned
 doubt_repeated(struct gauge *g, int64_t asked_us)
 {
     const int64_t shown_us = asked_us - g->lag_us; /* all that was settled by then is in it, if lag is true */
-    const bool changes = asked_us - g->first_us > g->lag_us && ledger_any(&g->ledger, g->first_us, shown_us);
+    /* These numbers may be so much older than when they were seen first: what was settled within that, and is not in
+     * them, would have made others by now, if statistics go on. */
+    const int64_t made_us = g->first_us - g->lag_us;
+    const bool changes = ledger_any(&g->ledger, made_us, shown_us);
 
     g->asked_us = asked_us;
     if (!changes || !ledger_any(&g->ledger, asked_us - most_lag_us(g), shown_us)) {

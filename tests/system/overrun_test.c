@@ -322,9 +322,6 @@ statistics_that_stop_at_an_empty_queue_overrun_nothing_and_come_back(void **stat
     assert_int_equal(s.upper, 0);
     world_sleep_ms(8000); /* and what collectors tell was so for longer than any doubt lasts */
     truth_eval(f->world, "[sys:suspend(P) || " COLLECTORS);
-    /* Some polls later the last that they told is known, and nothing was published before.  (What is confirmed between
-     * the last figure and the poll that finds it is not missed in figures that stand still from there on.) */
-    world_sleep_ms(3000);
     flood_begin(f);
     fills(f);
     world_sleep_ms(8000);

@@ -239,8 +239,8 @@ a_message_that_was_published_long_ago_and_confirmed_lately_comes_on_top(void **s
     gauge_taken(g, id, 3 * KB, 1, S(29));
     sample(g, 0, 0, 30);
     assert_int_equal(upper(g, 30), 3 * KB);
-    sample(g, 0, 0, 39.5);
-    assert_int_equal(upper(g, 39.5), 0);
+    sample(g, 500, 1, 39.5);
+    assert_int_equal(upper(g, 39.5), 500);
     done(g);
 }
 
@@ -654,6 +654,47 @@ an_empty_queue_whose_statistics_stand_still_is_not_believed_to_be_empty(void **s
     done(g);
 }
 
+/* The last figure was made at 29.9 and seen at 30.5, and between the two 50 bundles were confirmed. */
+static void
+what_was_confirmed_before_statistics_stopped_is_not_forgotten(void **state)
+{
+    struct gauge *g = open_with(false, false, 0);
+
+    (void)state;
+    worked(g, 0, 0, 6, 12);
+    worked(g, 0, 0, 6, 13);
+    for (int i = 0; i < 50; i++)
+        put(g, 100 * KB, 30.0 + i * 0.001);
+    worked(g, 0, 0, 7, 30.5);
+    for (double at = 31; at < 30 + 7 * LAG; at += 0.5) {
+        worked(g, 0, 0, 7, at);
+        count(g, 0, at + 0.1);
+        assert_int_equal(upper(g, at + 0.2), 5000 * KB);
+    }
+    assert_int_equal(view(g, 30 + 7 * LAG).drift, GAUGE_N_DEAD);
+    done(g);
+}
+
+/* A count is work for the queue, too. */
+static void
+where_statistics_go_on_the_next_figure_says_that_it_is_empty(void **state)
+{
+    struct gauge *g = open_with(false, false, 0);
+
+    (void)state;
+    worked(g, 0, 0, 6, 12);
+    put(g, 5000 * KB, 30.0);
+    worked(g, 0, 0, 7, 30.5);
+    for (double at = 31; at < 42; at += 0.5)
+        worked(g, 0, 0, 7, at);
+    assert_int_equal(upper(g, 42), 5000 * KB);
+    assert_true(gauge_count_worth(g, 4000 * KB, S(42)));
+    count(g, 0, 42);
+    worked(g, 0, 0, 8, 46);
+    assert_int_equal(upper(g, 46), 0);
+    done(g);
+}
+
 static void
 a_queue_that_worked_and_is_empty_is_empty_without_a_count(void **state)
 {
@@ -907,6 +948,8 @@ main(void)
         cmocka_unit_test(a_count_that_agrees_makes_a_repeated_sample_new),
         cmocka_unit_test(a_count_says_nothing_of_what_consumers_hold_without_bound),
         cmocka_unit_test(an_empty_queue_whose_statistics_stand_still_is_not_believed_to_be_empty),
+        cmocka_unit_test(what_was_confirmed_before_statistics_stopped_is_not_forgotten),
+        cmocka_unit_test(where_statistics_go_on_the_next_figure_says_that_it_is_empty),
         cmocka_unit_test(a_queue_that_worked_and_is_empty_is_empty_without_a_count),
         cmocka_unit_test(what_a_repeated_sample_should_have_shown_means_that_it_was_too_old),
         cmocka_unit_test(after_a_long_silence_a_repeated_sample_is_believed),
