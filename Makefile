@@ -137,11 +137,13 @@ CORE_SRC := \
     gateway/core/check.c \
     gateway/core/check_gates.c \
     gateway/core/check_schedule.c \
+    gateway/core/check_spool.c \
     gateway/core/commit.c \
     gateway/core/core.c \
     gateway/core/credit.c \
     gateway/core/custody.c \
     gateway/core/decide.c \
+    gateway/core/drain.c \
     gateway/core/due.c \
     gateway/core/forming.c \
     gateway/core/gate.c \
@@ -152,6 +154,7 @@ CORE_SRC := \
     gateway/core/schedule.c \
     gateway/core/session.c \
     gateway/core/slots.c \
+    gateway/core/spooling.c \
     gateway/core/status.c \
     gateway/core/table.c \
     gateway/core/verdict.c

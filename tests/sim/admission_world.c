@@ -127,6 +127,10 @@ emit(void *ctx, const struct core_effect *e)
         rules_journal(w, e);
         break;
     case CORE_NEWS:
+    case CORE_SPOOL:
+    case CORE_FETCH:
+    case CORE_RELEASE:
+    case CORE_BURY:
         TELL(w, "news %u of queue %u", e->u.news.news, e->u.news.queue);
         break;
     default:

@@ -151,6 +151,10 @@ note(void *ctx, const struct core_effect *e)
         break;
     case CORE_CLEAR_STATE:
     case CORE_NEWS:
+    case CORE_SPOOL:
+    case CORE_FETCH:
+    case CORE_RELEASE:
+    case CORE_BURY:
         break; /* the store's and the log's alone */
     }
     w->in_core = true;
