@@ -363,7 +363,7 @@ $(call unit,setup_test,connectors/kit/setup.c connectors/kit/setup_file.c common
 $(call unit,stixfile_test,tests/unit/sluice_double.c $(FILE_SRC),config)
 
 # Simulation, offline: $(call sim,NAME,MORE SOURCES,LIBRARIES)
-$(call sim,spine_sim,tests/sim/heap.c tests/sim/world.c $(CORE_SRC) $(SESSION_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
+$(call sim,spine_sim,tests/sim/heap.c tests/sim/spool_model.c tests/sim/world.c $(CORE_SRC) $(SESSION_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
 FLEET_SRC := \
     tests/sim/fleet.c \
     tests/sim/fleet_acts.c \
