@@ -383,9 +383,11 @@ ADMISSION_SRC := \
     tests/sim/admission_draw.c \
     tests/sim/admission_peer.c \
     tests/sim/admission_rules.c \
+    tests/sim/admission_spool.c \
     tests/sim/admission_world.c \
     tests/sim/broker_model.c \
-    tests/sim/heap.c
+    tests/sim/heap.c \
+    tests/sim/spool_model.c
 $(call sim,admission_sim,$(ADMISSION_SRC) $(CORE_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
 $(call sim,gauge_sim,tests/sim/broker_model.c tests/sim/gauge_world.c $(GAUGE_SRC) common/err.c common/text.c)
 

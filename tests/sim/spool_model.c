@@ -110,6 +110,17 @@ spool_model_stream(const struct spool_model *m, uint32_t stream, uint64_t *first
 }
 
 void
+spool_model_tidy(struct spool_model *m, int64_t now_us)
+{
+    uint32_t to = 0;
+
+    for (uint32_t i = 0; i < m->n; i++)
+        if (!m->records[i].released || now_us - m->records[i].released_us < 1000000)
+            m->records[to++] = m->records[i];
+    m->n = to;
+}
+
+void
 spool_model_free(struct spool_model *m)
 {
     free(m->records);

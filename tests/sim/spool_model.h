@@ -52,6 +52,8 @@ void spool_model_crash(struct spool_model *m, int64_t now_us);
 /* Of a stream, what is there: the first position, how many, bytes. */
 void spool_model_stream(const struct spool_model *m, uint32_t stream, uint64_t *first, uint64_t *count,
                         uint64_t *bytes);
+/* Forget what was released more than a second ago: where there is much, looking is dear. */
+void spool_model_tidy(struct spool_model *m, int64_t now_us);
 void spool_model_free(struct spool_model *m);
 
 #endif
