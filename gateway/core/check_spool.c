@@ -44,7 +44,7 @@ check_spooling(const struct core *k, struct connector *c)
             b->state != B_NACKED)
             return "a bundle would be left behind by those that go to the spool";
     }
-    for (uint32_t s = 0; s < k->n_slots; s++) {
+    for (uint32_t s = 0; c->spool.out > 0 && s < k->n_slots; s++) {
         const struct slot *slot = &k->slots[s];
 
         if (!slot->used || !slot->spooling || slot->spool_of != c->number)
@@ -61,9 +61,12 @@ const char *
 check_spool(const struct core *k)
 {
     uint64_t fetched = 0, asked = 0;
+    uint32_t out = 0;
 
-    for (uint32_t s = 0; s < k->n_slots; s++)
+    for (uint32_t s = 0; s < k->n_slots; s++) {
+        out += k->slots[s].used && k->slots[s].spooling;
         fetched += k->slots[s].used && k->slots[s].drained ? k->slots[s].cost : 0;
+    }
     if (!k->spool)
         return fetched == 0 ? NULL : "something is read ahead without a spool";
     for (uint32_t i = 0; i < k->n_connectors; i++) {
@@ -73,9 +76,10 @@ check_spool(const struct core *k)
             wrong = check_spooling(k, k->connectors[i]);
         if (wrong != NULL)
             return wrong;
+        out -= k->connectors[i]->spool.out;
         asked += k->connectors[i]->drain.asked;
     }
-    if (fetched != k->fetched || asked != k->asked)
+    if (out != 0 || fetched != k->fetched || asked != k->asked)
         return "the sums of what is read ahead do not agree with what is there";
     return NULL;
 }

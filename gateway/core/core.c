@@ -28,7 +28,8 @@ core_new(const struct core_config *config, struct err *err)
     }
     k->cfg = *config;
     k->free_slot = NONE;
-    k->hungry = k->dirty = k->unsaved = k->retry = k->heard = k->line = k->unstored = k->shut = k->thirsty = (struct list){NONE, NONE};
+    k->hungry = k->dirty = k->unsaved = k->retry = k->heard = k->line =
+        k->unstored = k->shut = k->thirsty = (struct list){NONE, NONE};
     k->random[0] = config->seed ^ 0x9e3779b97f4a7c15ULL;
     k->random[1] = config->seed + 1;
     k->now_us = INT64_MIN;

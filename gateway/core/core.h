@@ -130,8 +130,8 @@ enum core_event_kind {
     CORE_QUEUE_GONE, /* measured: there is no such queue */
     CORE_BROKER,    /* node: memory, disk and alarms of the broker */
     CORE_RESTARTED, /* the broker started again: its statistics are worth nothing for a while */
-    CORE_SPOOL_FOUND, /* found: a stream that the spool has; at start, after the first CORE_CONFIGURE and the marks.  Also
-                         of connectors that are not configured */
+    CORE_SPOOL_FOUND, /* found: a stream that the spool has; at start, after the first CORE_CONFIGURE and the marks.
+                         Also of connectors that are not configured */
     CORE_SPOOLED,   /* spooled: what became of a CORE_SPOOL.  Not ok: nothing of it is there, and it is tried again */
     CORE_FETCHED,   /* fetched: a bundle that was spooled; CORE_KEEP in the same step if it is wanted */
     CORE_FETCH_END, /* fetch_end: all that a CORE_FETCH gives was given */

@@ -396,7 +396,7 @@ void spooling_turn(struct core *k);
 int64_t spooling_due(const struct core *k);
 bool spooling_open(const struct core *k, const struct connector *c); /* its way to RabbitMQ */
 bool spooling_first(const struct connector *c); /* others of it are before what it has in memory: in the spool */
-uint64_t spooling_room(const struct core *k, const struct connector *c); /* bytes that it may still be given credit for */
+uint64_t spooling_room(const struct core *k, const struct connector *c); /* bytes that credit may be out for */
 bool spooling_doomed(struct core *k, struct connector *c, struct bundle *b, enum wire_reason reason,
                      const char *text); /* true: it will be a dead letter */
 void spooling_event(struct core *k, const struct core_event *e); /* FOUND, SPOOLED, SPACE */
