@@ -276,6 +276,7 @@ bury(struct core *k, struct connector *c, uint32_t s, enum wire_reason reason, c
     struct core_effect e = {.kind = CORE_BURY};
 
     k->slots[s].state = B_SPOOLING;
+    k->slots[s].reason = (uint8_t)reason;
     e.u.bury.number = c->number;
     e.u.bury.connector = c->cfg.id;
     e.u.bury.pos = k->slots[s].pos;
@@ -292,7 +293,7 @@ drain_pump(struct core *k, struct connector *c)
         if (k->slots[s].state == B_FORMING)
             return false;
         if (k->slots[s].state == B_DEAD && c->drain.wait_us <= k->now_us)
-            bury(k, c, s, (enum wire_reason)k->slots[s].went, NULL);
+            bury(k, c, s, (enum wire_reason)k->slots[s].reason, NULL);
         if (k->slots[s].state != B_WAITING)
             continue;
         if ((c->cfg.ordered && c->posted + c->drain.posted > 0) || !gate_pass(k, c, s))
@@ -363,7 +364,6 @@ buried(struct core *k, struct connector *c, const struct core_event *e)
         return;
     if (!e->u.buried.ok) {
         k->slots[s].state = B_DEAD;
-        k->slots[s].went = WIRE_R_REFUSED; /* the words are lost */
         c->drain.wait_us = k->now_us + AGAIN_US;
         list_push(k, &k->shut, c->number);
         return;

@@ -206,7 +206,8 @@ struct slot {
     uint32_t spool_of;  /* the connector whose stream it will be in, also if its program was replaced */
     bool     drained;   /* it came from the spool: no record in the ring knows it, but these do */
     bool     partial;
-    uint8_t  state;     /* enum bundle_state; B_DEAD: to be buried, B_SPOOLING: that is under way */
+    uint8_t  state;     /* enum bundle_state; B_DEAD: to be buried, B_SPOOLING: that is under way, */
+    uint8_t  reason;    /* for this reason */
     uint64_t epoch, pos, size;
     uint32_t older, newer; /* slots of the same connector; NONE ends */
 };
@@ -382,7 +383,6 @@ void gate_lost(struct core *k, uint32_t slot);
 
 /* posting.c: bundles at the publishers */
 void posting_post(struct core *k, struct connector *c, uint32_t slot, uint64_t epoch, uint64_t seq);
-void posting_wait(struct core *k, struct connector *c); /* a broker's nack: not at once again */
 void posting_pump(struct core *k, struct connector *c); /* hand over what may be handed over */
 void posting_confirmed(struct core *k, uint32_t slot);
 void posting_retry(struct core *k, uint32_t slot);

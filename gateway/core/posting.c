@@ -104,6 +104,22 @@ posting_confirmed(struct core *k, uint32_t s)
     credit_freed(k, c);
 }
 
+/* Not at once again. */
+static void
+wait_a_while(struct core *k, struct connector *c)
+{
+    uint64_t wait;
+
+    if (c->retrying)
+        return; /* several of one batch were refused: one wait serves them all */
+    wait = (uint64_t)RETRY_MIN_US << (c->tries < RETRY_DOUBLINGS ? c->tries : RETRY_DOUBLINGS);
+    if (wait > RETRY_MAX_US)
+        wait = RETRY_MAX_US;
+    c->tries++;
+    c->retry_us = k->now_us + (int64_t)(wait / 2 + core_random(k) % (wait / 2 + 1));
+    list_push(k, &k->retry, c->number);
+}
+
 void
 posting_retry(struct core *k, uint32_t s)
 {
@@ -120,22 +136,7 @@ posting_retry(struct core *k, uint32_t s)
         if (k->slots[s].seq < c->next_post)
             c->next_post = k->slots[s].seq;
     }
-    posting_wait(k, c);
-}
-
-void
-posting_wait(struct core *k, struct connector *c)
-{
-    uint64_t wait;
-
-    if (c->retrying)
-        return; /* several of one batch were refused: one wait serves them all */
-    wait = (uint64_t)RETRY_MIN_US << (c->tries < RETRY_DOUBLINGS ? c->tries : RETRY_DOUBLINGS);
-    if (wait > RETRY_MAX_US)
-        wait = RETRY_MAX_US;
-    c->tries++;
-    c->retry_us = k->now_us + (int64_t)(wait / 2 + core_random(k) % (wait / 2 + 1));
-    list_push(k, &k->retry, c->number);
+    wait_a_while(k, c);
 }
 
 void

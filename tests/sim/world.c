@@ -441,7 +441,8 @@ spool(struct world *w, const struct core_effect *e)
         breaks(w, "half a bundle was spooled, or one that somebody else has");
     b->spooling = true;
     spool_model_put(&w->spool, &r);
-    w->spooled_at = (w->spooled_at > w->now ? w->spooled_at : w->now) + (int64_t)below(w, chance(w, 0.01) ? 500000 : 900);
+    w->spooled_at = w->spooled_at > w->now ? w->spooled_at : w->now;
+    w->spooled_at += (int64_t)below(w, chance(w, 0.01) ? 500000 : 900);
     at(w, w->spooled_at, EV_SPOOLED, 0, w->lives, NULL);
 }
 
@@ -453,7 +454,8 @@ fetch(struct world *w, const struct core_effect *e)
     if (read->under_way)
         breaks(w, "a stream is read twice at once");
     *read = (struct spool_read){true, e->u.fetch.pos, e->u.fetch.bytes, e->u.fetch.most, false};
-    at(w, w->now + 10 + (int64_t)below(w, chance(w, 0.02) ? 1000000 : 2000), EV_READ, e->u.fetch.number, w->lives, NULL);
+    at(w, w->now + 10 + (int64_t)below(w, chance(w, 0.02) ? 1000000 : 2000), EV_READ, e->u.fetch.number, w->lives,
+       NULL);
 }
 
 static void
@@ -711,7 +713,6 @@ formed(struct world *w, uint32_t slot, uint64_t life)
         return;
     b->forming = false;
     if (b->item->formless) {
-        /* In the spool it is a dead letter, and else its connector's again. */
         e.kind = CORE_REFUSED;
         e.u.result.slot = slot;
         e.u.result.reason = WIRE_R_FORMAT;

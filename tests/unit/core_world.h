@@ -169,7 +169,7 @@ void format_refuses(struct world *w, uint32_t slot, enum wire_reason reason, con
 uint32_t errands(const struct world *w, enum core_effect_kind kind); /* how many were asked for */
 const struct errand *errand_last(const struct world *w, enum core_effect_kind kind); /* fails if none */
 void spool_answers(struct world *w, const struct errand *e, bool ok, uint64_t pos);
-/* In answer to the last fetch: n bundles of 100 bytes from this position on, of this epoch and sequence; and the end. */
+/* In answer to the last fetch: n bundles of 100 bytes from this position on, from this sequence on; and the end. */
 void spool_gives(struct world *w, uint64_t pos, uint64_t epoch, uint64_t seq, uint32_t n);
 void spool_found(struct world *w, const char *id, uint64_t first, uint64_t n, uint64_t epoch, uint64_t seq);
 void spool_full(struct world *w, bool full);
