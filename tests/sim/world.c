@@ -804,6 +804,7 @@ lose_broker(struct world *w, uint32_t n, bool tell)
 {
     struct pub *p = &w->pubs[n];
     uint32_t arrived;
+    bool long_away;
     struct core_event e = {.kind = CORE_DOWN};
 
     if (!p->up)
@@ -823,7 +824,8 @@ lose_broker(struct world *w, uint32_t n, bool tell)
     if (!tell)
         return;
     step(w, &e);
-    at(w, w->now + 1000 + (int64_t)below(w, chance(w, 0.1) ? 20000000 : 500000), EV_PUB_UP, n, 0, NULL);
+    long_away = chance(w, w->has_spool ? 0.5 : 0.1);
+    at(w, w->now + 1000 + (int64_t)below(w, long_away ? 20000000 : 500000), EV_PUB_UP, n, 0, NULL);
 }
 
 static void
