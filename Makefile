@@ -137,11 +137,13 @@ CORE_SRC := \
     gateway/core/check.c \
     gateway/core/check_gates.c \
     gateway/core/check_schedule.c \
+    gateway/core/check_spool.c \
     gateway/core/commit.c \
     gateway/core/core.c \
     gateway/core/credit.c \
     gateway/core/custody.c \
     gateway/core/decide.c \
+    gateway/core/drain.c \
     gateway/core/due.c \
     gateway/core/forming.c \
     gateway/core/gate.c \
@@ -152,6 +154,7 @@ CORE_SRC := \
     gateway/core/schedule.c \
     gateway/core/session.c \
     gateway/core/slots.c \
+    gateway/core/spooling.c \
     gateway/core/status.c \
     gateway/core/table.c \
     gateway/core/verdict.c
@@ -333,6 +336,8 @@ $(call unit,core_gate_test,$(CORE_WORLD),msgpack)
 $(call unit,core_forming_test,$(CORE_WORLD),msgpack)
 $(call unit,core_verdict_test,$(CORE_WORLD),msgpack)
 $(call unit,core_posting_test,$(CORE_WORLD),msgpack)
+$(call unit,core_spool_test,$(CORE_WORLD),msgpack)
+$(call unit,core_drain_test,$(CORE_WORLD),msgpack)
 $(call unit,core_credit_test,$(CORE_WORLD),msgpack)
 $(call unit,core_memory_test,tests/heap_double.c $(CORE_WORLD),msgpack no_heap)
 $(call unit,gauge_test,$(GAUGE_SRC) common/err.c common/text.c)
@@ -360,7 +365,7 @@ $(call unit,setup_test,connectors/kit/setup.c connectors/kit/setup_file.c common
 $(call unit,stixfile_test,tests/unit/sluice_double.c $(FILE_SRC),config)
 
 # Simulation, offline: $(call sim,NAME,MORE SOURCES,LIBRARIES)
-$(call sim,spine_sim,tests/sim/heap.c tests/sim/world.c $(CORE_SRC) $(SESSION_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
+$(call sim,spine_sim,tests/sim/heap.c tests/sim/spool_model.c tests/sim/world.c $(CORE_SRC) $(SESSION_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
 FLEET_SRC := \
     tests/sim/fleet.c \
     tests/sim/fleet_acts.c \
@@ -380,9 +385,11 @@ ADMISSION_SRC := \
     tests/sim/admission_draw.c \
     tests/sim/admission_peer.c \
     tests/sim/admission_rules.c \
+    tests/sim/admission_spool.c \
     tests/sim/admission_world.c \
     tests/sim/broker_model.c \
-    tests/sim/heap.c
+    tests/sim/heap.c \
+    tests/sim/spool_model.c
 $(call sim,admission_sim,$(ADMISSION_SRC) $(CORE_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
 $(call sim,gauge_sim,tests/sim/broker_model.c tests/sim/gauge_world.c $(GAUGE_SRC) common/err.c common/text.c)
 

@@ -242,6 +242,11 @@ effects_take(void *ctx, const struct core_effect *e)
     case CORE_NEWS:
         measures_news(l, e);
         break;
+    case CORE_SPOOL:
+    case CORE_FETCH:
+    case CORE_RELEASE:
+    case CORE_BURY:
+        break; /* no connector has a spool yet */
     case CORE_JOURNAL:
         schedules_journal(l, e);
         break;

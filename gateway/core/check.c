@@ -23,7 +23,7 @@ check_connector(const struct core *k, struct connector *c, uint64_t *held)
         if (b->state == B_NACKED) {
             *held += b->cost;
             here += b->cost;
-        } else if (b->state != B_ACKED) {
+        } else if (b->state != B_ACKED && b->state != B_HELD) {
             if (b->slot >= k->n_slots || k->slots[b->slot].seq != s || k->slots[b->slot].connector != c->number)
                 return "a bundle and its slot do not agree";
             here += b->cost;
@@ -47,7 +47,7 @@ core_check(const struct core *k)
 
     for (uint32_t s = 0; s < k->n_slots; s++) {
         used += k->slots[s].used;
-        held += k->slots[s].used ? k->slots[s].cost : 0;
+        held += k->slots[s].used && !k->slots[s].drained ? k->slots[s].cost : 0;
     }
     for (uint32_t i = 0; i < k->n_connectors; i++) {
         struct connector *c = k->connectors[i];
@@ -67,8 +67,10 @@ core_check(const struct core *k)
     if (connected != k->fig.connected || wanting != k->wanting)
         return "the counts of connectors do not agree with what is there";
     /* Nacks that nobody has seen weigh WIRE_COST_MIN each beyond it: CORE_NACKS_MAX of each connector at most. */
-    if (held + out > k->cfg.memory_limit + (uint64_t)k->n_connectors * 2 * CORE_NACKS_MAX * WIRE_COST_MIN)
+    if (held + out + k->fetched > k->cfg.memory_limit + (uint64_t)k->n_connectors * 2 * CORE_NACKS_MAX * WIRE_COST_MIN)
         return "more memory is given out than there is";
     wrong = check_schedule(k);
+    if (wrong == NULL)
+        wrong = check_spool(k);
     return wrong != NULL ? wrong : check_gates(k);
 }

@@ -14,7 +14,7 @@ check_connector(const struct core *k, const struct connector *c)
 
     if (queues_of(k, c) == NULL && (g->lined || g->reasons != 0 || g->promise != 0))
         return "a connector without a queue waits before one";
-    if (g->lined && c->first == c->expect)
+    if (g->lined && c->first == c->expect && c->drain.n == 0)
         return "a connector waits in a queue's line, and has nothing";
     if (g->turns != 0)
         return "a connector may pass by others after its turn";

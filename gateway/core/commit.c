@@ -64,7 +64,7 @@ first_refused(struct connector *c, uint64_t after)
     if (c->commit.n_refused > 0 && c->commit.refused[0] <= after)
         return c->commit.refused[0];
     for (uint64_t seq = c->first; c->nacks > 0 && seq < c->expect && seq <= after; seq++)
-        if (custody_at(c, seq)->state == B_NACKED)
+        if (custody_at(c, seq)->state == B_NACKED && !custody_at(c, seq)->dead)
             return seq;
     return 0;
 }

@@ -28,7 +28,8 @@ core_new(const struct core_config *config, struct err *err)
     }
     k->cfg = *config;
     k->free_slot = NONE;
-    k->hungry = k->dirty = k->unsaved = k->retry = k->heard = k->line = k->unstored = (struct list){NONE, NONE};
+    k->hungry = k->dirty = k->unsaved = k->retry = k->heard = k->line =
+        k->unstored = k->shut = k->thirsty = (struct list){NONE, NONE};
     k->random[0] = config->seed ^ 0x9e3779b97f4a7c15ULL;
     k->random[1] = config->seed + 1;
     k->now_us = INT64_MIN;
@@ -99,6 +100,14 @@ link_in(const struct core *k, const struct list *l, struct connector *c, bool **
     if (l == &k->unstored) {
         *flag = &c->sch.unstored;
         return &c->sch.unstored_next;
+    }
+    if (l == &k->shut) {
+        *flag = &c->shut;
+        return &c->shut_next;
+    }
+    if (l == &k->thirsty) {
+        *flag = &c->thirsty;
+        return &c->thirsty_next;
     }
     *flag = &c->retrying;
     return &c->retry_next;
@@ -178,6 +187,7 @@ turn(struct core *k)
         schedule_wake(k);
     k->woken = false;
     posting_timers(k);
+    spooling_turn(k);
     credit_serve(k);
     while ((i = list_pop(k, &k->dirty)) != NONE) {
         verdict_tell(k, k->connectors[i]);
@@ -260,6 +270,18 @@ core_step(struct core *k, const struct core_event *e, int64_t now_us, const stru
     case CORE_RESTARTED:
         queues_event(k, e);
         break;
+    case CORE_SPOOL_FOUND:
+    case CORE_SPOOLED:
+    case CORE_SPOOL_SPACE:
+        spooling_event(k, e);
+        break;
+    case CORE_FETCHED:
+    case CORE_FETCH_END:
+    case CORE_DAMAGED:
+    case CORE_BURIED:
+    case CORE_REVIVED:
+        drain_event(k, e);
+        break;
     case CORE_SAVE:
         verdict_save(k);
         run_save(k);
@@ -292,6 +314,8 @@ core_due(const struct core *k)
         due = due_first(k)->sch.due_us;
     if (queues_due(k) < due)
         due = queues_due(k);
+    if (spooling_due(k) < due)
+        due = spooling_due(k);
     if (k->hungry.head != NONE && k->now_us + 1000000 < due)
         due = k->now_us + 1000000; /* who waits for memory is told after a second */
     return due;
@@ -319,7 +343,12 @@ core_figures(const struct core *k, struct core_figures *ret)
     *ret = k->fig;
     ret->connectors = k->n_connectors;
     ret->wanting = k->wanting;
-    ret->held_bytes = k->held;
+    ret->held_bytes = k->held + k->fetched;
+    ret->spool_full = k->spool_full;
+    for (uint32_t i = 0; i < k->n_connectors; i++) {
+        ret->spooled += k->connectors[i]->drain.count;
+        ret->spooled_bytes += k->connectors[i]->drain.bytes;
+    }
     ret->credit_out = k->credit_out;
     ret->memory_limit = k->cfg.memory_limit;
     for (uint32_t p = 0; p < k->cfg.publishers; p++)

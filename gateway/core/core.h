@@ -53,6 +53,9 @@ struct core_connector {
     uint64_t threshold;      /* bytes that this queue may hold */
     bool     threshold_fixed; /* its own word may lower it only; else that is taken as it is */
     uint32_t weight;         /* of its share where room is short, from 1 */
+    uint64_t spool_limit;    /* bytes of its bundles that the spool may hold; 0: it has no spool */
+    bool     confirm;        /* what is spooled is answered for when RabbitMQ has it, and not before */
+    uint64_t unanswered_max; /* then so many bytes may be without an answer */
 };
 
 #define CORE_NO_QUEUE UINT32_MAX /* it cannot be measured: such a connector is governed by credit alone */
@@ -127,6 +130,15 @@ enum core_event_kind {
     CORE_QUEUE_GONE, /* measured: there is no such queue */
     CORE_BROKER,    /* node: memory, disk and alarms of the broker */
     CORE_RESTARTED, /* the broker started again: its statistics are worth nothing for a while */
+    CORE_SPOOL_FOUND, /* found: a stream that the spool has; at start, after the first CORE_CONFIGURE and the marks.
+                         Also of connectors that are not configured */
+    CORE_SPOOLED,   /* spooled: what became of a CORE_SPOOL.  Not ok: nothing of it is there, and it is tried again */
+    CORE_FETCHED,   /* fetched: a bundle that was spooled; CORE_KEEP in the same step if it is wanted */
+    CORE_FETCH_END, /* fetch_end: all that a CORE_FETCH gives was given */
+    CORE_DAMAGED,   /* damaged: this one cannot be read any more */
+    CORE_BURIED,    /* buried: what became of a CORE_BURY */
+    CORE_REVIVED,   /* revived: a dead letter is the newest of its stream again */
+    CORE_SPOOL_SPACE, /* space: can the spool take more? */
     CORE_SAVE,      /* time to write marks: answered with CORE_STORE_MARK for each that moved; rows that failed, too */
     CORE_DRAIN,     /* stop: no more credit, no more permits */
     CORE_STOP,      /* the gateway ends now: say so to all who are connected */
@@ -192,6 +204,43 @@ struct core_event {
             uint32_t publisher, session;
         } broker;
         struct {
+            const char *id;          /* lent for the step */
+            uint64_t    first, next; /* positions: what is there lies from first to before next */
+            uint64_t    count, bytes;
+            uint64_t    epoch, seq;  /* of the last that was spooled: all up to it were answered for */
+        } found;
+        struct {
+            uint32_t slot;
+            bool     ok;
+            uint64_t pos;
+        } spooled;
+        struct {
+            uint32_t number;
+            uint64_t pos, epoch, seq, size;
+            uint32_t options_len;
+            enum wire_format format;
+        } fetched;
+        struct {
+            uint32_t number;
+            uint64_t pos; /* the first that was not given */
+        } fetch_end;
+        struct {
+            uint32_t number;
+            uint64_t pos;
+        } damaged;
+        struct {
+            uint32_t number;
+            uint64_t pos;
+            bool     ok;
+        } buried;
+        struct {
+            uint32_t number;
+            uint64_t pos, size;
+        } revived;
+        struct {
+            bool full;
+        } space;
+        struct {
             uint32_t    slot;
             uint32_t    messages; /* at least 1 */
             uint64_t    bytes;    /* of all of them, as they will count in the queue */
@@ -218,6 +267,11 @@ enum core_effect_kind {
                         CORE_REFUSED, and not freed before */
     CORE_FREE,       /* slot: its body is of no more use */
     CORE_PUBLISH,    /* slot, publish: hand the body to a publisher */
+    CORE_SPOOL,      /* spool: put the body of this slot to the spool; lent until CORE_SPOOLED */
+    CORE_FETCH,      /* fetch: read on in a stream; CORE_FETCHED for each, then CORE_FETCH_END.  One at a time for a
+                        connector */
+    CORE_RELEASE,    /* release: it is forwarded, the spool need not have it any more */
+    CORE_BURY,       /* bury: it is a dead letter from now on; answered with CORE_BURIED */
     CORE_STORE_MARK, /* mark */
     CORE_STORE_ROW,  /* row, ticket: keep this schedule; answered with CORE_STORED, before which its connector has
                         no other */
@@ -265,6 +319,36 @@ struct core_effect {
             const char *connector; /* lent until the core is freed */
             uint64_t    epoch, seq;
         } publish;
+        struct {
+            uint32_t    slot, number;
+            const char *connector;  /* lent until the core is freed */
+            uint64_t    epoch, seq;
+            enum wire_format format;
+            bool        alone;      /* no other of its connector is on its way.  After one that failed those behind it
+                                       must fail too, up to one that is alone: else the mark would pass what is not
+                                       there */
+            bool        dead;       /* as a dead letter, for this reason */
+            enum wire_reason reason;
+            const char *text;       /* lent for the call; NULL: none */
+        } spool;
+        struct {
+            uint32_t    number;
+            const char *connector;
+            uint64_t    pos, bytes; /* up to so many bytes of bodies, but at least one bundle */
+            uint32_t    most;       /* bundles */
+        } fetch;
+        struct {
+            uint32_t    number;
+            const char *connector;
+            uint64_t    pos;
+        } release;
+        struct {
+            uint32_t    number;
+            const char *connector;
+            uint64_t    pos;
+            enum wire_reason reason;
+            const char *text;       /* lent for the call; NULL: none */
+        } bury;
         struct {
             const char *id;
             uint64_t    epoch, answered;
@@ -336,6 +420,8 @@ struct core_status {
     struct gauge_view  gauge;
     struct gauge_drain drain;   /* until its gate opens, if it is closed */
     uint64_t    waiting;        /* bytes of its bundles that wait for room */
+    uint64_t    spooled, spooled_bytes; /* that the spool has of it, dead letters aside */
+    uint64_t    oldest;         /* the position before which nothing of that is */
 };
 
 /* Connectors are numbered from 0 without gaps, and none goes: false, there are not so many. */
@@ -361,6 +447,10 @@ struct core_figures {
     uint64_t held, held_bytes;               /* bundles in memory, and what they cost */
     uint64_t credit_out;                     /* granted and not used */
     uint64_t memory_limit;
+    uint64_t spooled, spooled_bytes;         /* bundles that are in the spool, dead letters aside */
+    uint64_t put, fetched, released;         /* bundles that went there, were read back, are forwarded since */
+    uint64_t dead, damaged;                  /* dead letters made; bundles that could not be read back */
+    bool     spool_full;
     bool     can_publish;                    /* a publisher is up and not blocked */
 };
 void core_figures(const struct core *core, struct core_figures *ret);

@@ -30,6 +30,12 @@ min64(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+uint64_t
+credit_memory(const struct core *k)
+{
+    return k->cfg.memory_limit - (k->spool ? k->cfg.memory_limit / 4 : 0);
+}
+
 static uint64_t
 outstanding(const struct connector *c)
 {
@@ -76,7 +82,7 @@ static void
 account(struct core *k, struct connector *c, bool granted)
 {
     const uint64_t out = outstanding(c), want = sure(k, c), idle = out > want ? out - want : 0;
-    const bool room = granted || !c->frozen || k->held + k->credit_out + out <= k->cfg.memory_limit;
+    const bool room = granted || !c->frozen || k->held + k->credit_out + out <= credit_memory(k);
     const uint64_t usable = out < head_cost(k, c) || !room ? 0 : out;
 
     k->idle = k->idle - c->idle + idle;
@@ -107,7 +113,7 @@ window(const struct core *k, const struct connector *c)
 /* How much credit it should have out now: with what it has here already it fills its window, and no more, or a slow
  * queue would fill the memory with the bundles of one.  A large bundle may come in while one like it goes out. */
 static uint64_t
-target(const struct core *k, const struct connector *c)
+windowed(const struct core *k, const struct connector *c)
 {
     const uint64_t head = head_cost(k, c), w = window(k, c);
     const uint64_t left = c->held < w ? w - c->held : 0;
@@ -120,15 +126,37 @@ target(const struct core *k, const struct connector *c)
     return safe > head ? safe : head;
 }
 
+static uint64_t
+target(const struct core *k, const struct connector *c)
+{
+    const uint64_t t = windowed(k, c), room = spooling_room(k, c);
+
+    return t <= room ? t : room < head_cost(k, c) ? 0 : room;
+}
+
 uint32_t
 credit_hold(const struct core *k, const struct connector *c)
 {
     const struct pub *p = &k->pubs[c->cfg.publisher];
 
-    return (c->sch.paused ? (uint32_t)WIRE_HOLD_PAUSED : 0) | (k->draining ? (uint32_t)WIRE_HOLD_DRAINING : 0) |
+    return (c->cfg.spool_limit > 0 && k->spool_full ? (uint32_t)WIRE_HOLD_SPOOL_FULL : 0) |
+           (c->sch.paused ? (uint32_t)WIRE_HOLD_PAUSED : 0) | (k->draining ? (uint32_t)WIRE_HOLD_DRAINING : 0) |
            (!p->up ? (uint32_t)WIRE_HOLD_BROKER_DOWN : 0) |
            (p->up && (p->blocked || k->alarm) ? (uint32_t)WIRE_HOLD_BROKER_ALARM : 0) |
            (queues_blind(k, c) ? (uint32_t)WIRE_HOLD_TELEMETRY_STALE : 0) | c->gate.reasons;
+}
+
+/* What its spool can take does not depend on RabbitMQ; a run is begun only if it need not. */
+static uint32_t
+why_not(const struct core *k, const struct connector *c)
+{
+    const uint32_t why = credit_hold(k, c);
+    const uint8_t kind = c->sch.kind;
+
+    if (c->cfg.spool_limit == 0 || !(c->sch.running || kind == 0 || kind == WIRE_S_CONTINUOUS + 1))
+        return why;
+    return (why & (WIRE_HOLD_PAUSED | WIRE_HOLD_DRAINING | WIRE_HOLD_SPOOL_FULL)) |
+           (spooling_room(k, c) < head_cost(k, c) ? (uint32_t)WIRE_HOLD_SPOOL_FULL : 0);
 }
 
 /* Put it in the line if it has less than half of what it should have, or cannot send its next bundle. */
@@ -140,9 +168,11 @@ consider(struct core *k, struct connector *c)
     if (c->conn == 0 || c->hungry)
         return;
     t = target(k, c);
+    if (t == 0 && c->want > 0 && c->cfg.spool_limit > 0)
+        list_push(k, &k->dirty, c->number); /* to be told of the hold */
     if (!c->frozen && (outstanding(c) >= t || (outstanding(c) > t / 2 && outstanding(c) >= head_cost(k, c))))
         return;
-    if (credit_hold(k, c) != 0) {
+    if (why_not(k, c) != 0) {
         list_push(k, &k->dirty, c->number); /* to be told of the hold */
         return;
     }
@@ -196,7 +226,7 @@ static bool
 give(struct core *k, struct connector *c)
 {
     const uint64_t spent = k->held + k->credit_out - c->usable;
-    const uint64_t room = spent < k->cfg.memory_limit ? k->cfg.memory_limit - spent : 0;
+    const uint64_t room = spent < credit_memory(k) ? credit_memory(k) - spent : 0;
     const uint64_t t = target(k, c), out = outstanding(c);
     uint64_t grant;
 
@@ -252,7 +282,7 @@ credit_serve(struct core *k)
     while (k->hungry.head != NONE) {
         struct connector *c = k->connectors[k->hungry.head];
 
-        if (credit_hold(k, c) != 0)
+        if (why_not(k, c) != 0)
             list_push(k, &k->dirty, c->number); /* the broker went away while it waited: it is told */
         else if (c->conn != 0 && !full(c) && !give(k, c))
             break;
@@ -283,7 +313,7 @@ tell_hold(struct core *k, struct connector *c)
     uint32_t why = 0;
 
     if (outstanding(c) < head_cost(k, c)) {
-        why = credit_hold(k, c);
+        why = why_not(k, c);
         if (why == 0 && c->hungry && k->now_us - c->hungry_us >= MEMORY_TOLD_US)
             why = WIRE_HOLD_MEMORY;
     }

@@ -1,7 +1,7 @@
 /* custody.c - bundles, from the first chunk to the last.
  *
  * Without a spool an answer is RabbitMQ's: a bundle is acked when it is confirmed, and waits in memory, within
- * what its credit reserved, while its publisher is away. */
+ * what its credit reserved, while its publisher is away.  With one: spooling.c. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -235,9 +235,9 @@ custody_reset(struct core *k, struct connector *c, uint64_t next)
         free(b->text);
         if (b->state == B_NACKED)
             k->held -= b->cost;
-        if (b->state == B_WAITING)
+        if (b->state == B_WAITING || b->state == B_DEAD)
             slots_give(k, b->slot); /* its program is gone, and was not answered: nobody waits for it */
-        if (b->state == B_FORMING || b->state == B_POSTED)
+        if (b->state == B_FORMING || b->state == B_POSTED || b->state == B_SPOOLING)
             k->slots[b->slot].connector = NONE;
         k->fig.orphaned += b->state == B_POSTED;
     }
@@ -245,6 +245,7 @@ custody_reset(struct core *k, struct connector *c, uint64_t next)
     c->seen = next - 1;
     c->nacks = c->posted = c->tries = 0;
     c->held = 0;
+    spooling_reset(c);
     c->mark_told = 0;
     list_push(k, &k->unsaved, c->number);
 }

@@ -7,10 +7,24 @@
 #include "machine.h"
 
 void
+forming_ask(struct core *k, struct connector *c, uint32_t s)
+{
+    struct slot *slot = &k->slots[s];
+    struct core_effect e = {.kind = CORE_FORM};
+
+    slot->forming = true;
+    e.u.form.slot = s;
+    e.u.form.target = c->cfg.target;
+    e.u.form.format = (enum wire_format)slot->format;
+    e.u.form.connector = c->cfg.id;
+    e.u.form.seq = slot->seq;
+    core_emit(k, &e);
+}
+
+void
 forming_begin(struct core *k, struct connector *c, struct bundle *b)
 {
     struct slot *slot = &k->slots[b->slot];
-    struct core_effect e = {.kind = CORE_FORM};
 
     if (slot->format == WIRE_FMT_RAW) {
         slot->messages = 1;
@@ -20,13 +34,7 @@ forming_begin(struct core *k, struct connector *c, struct bundle *b)
         return;
     }
     b->state = B_FORMING;
-    slot->forming = true;
-    e.u.form.slot = b->slot;
-    e.u.form.target = c->cfg.target;
-    e.u.form.format = (enum wire_format)slot->format;
-    e.u.form.connector = c->cfg.id;
-    e.u.form.seq = slot->seq;
-    core_emit(k, &e);
+    forming_ask(k, c, b->slot);
 }
 
 /* The record of a slot that was being formed, or NULL where nobody waits for it any more. */
@@ -53,8 +61,14 @@ forming_done(struct core *k, const struct core_event *e)
 {
     const uint32_t s = e->u.formed.slot;
     struct connector *c = NULL;
-    struct bundle *b = is_forming(k, s) ? come_back(k, s, &c) : NULL;
+    struct bundle *b;
 
+    if (is_forming(k, s) && k->slots[s].drained) {
+        k->slots[s].forming = false;
+        drain_formed(k, e);
+        return;
+    }
+    b = is_forming(k, s) ? come_back(k, s, &c) : NULL;
     if (b == NULL)
         return;
     k->slots[s].messages = e->u.formed.messages;
@@ -75,10 +89,17 @@ forming_refused(struct core *k, const struct core_event *e)
 
     if (!is_forming(k, e->u.result.slot))
         return false;
+    if (k->slots[e->u.result.slot].drained) {
+        k->slots[e->u.result.slot].forming = false;
+        drain_refused(k, e->u.result.slot, e->u.result.reason, e->u.result.text);
+        return true;
+    }
     b = come_back(k, e->u.result.slot, &c);
     if (b == NULL)
         return true;
-    verdict_refuse(k, c, b, e->u.result.reason, e->u.result.text);
+    /* What is malformed is its connector's to repair; what is too large for RabbitMQ is nobody's. */
+    if (e->u.result.reason != WIRE_R_TOO_LARGE || !spooling_doomed(k, c, b, e->u.result.reason, e->u.result.text))
+        verdict_refuse(k, c, b, e->u.result.reason, e->u.result.text);
     verdict_settle(k, c);
     posting_pump(k, c);
     credit_freed(k, c);

@@ -85,13 +85,24 @@ gate_inputs(const struct core *k, const struct connector *c, struct decide_input
         ret->group = (struct decide_level){0, DECIDE_NONE};
 }
 
+void
+gate_inputs_of_run(const struct core *k, const struct connector *c, struct decide_inputs *ret)
+{
+    gate_inputs(k, c, ret);
+    if (ret->queue.upper != DECIDE_UNKNOWN)
+        ret->queue.upper += c->drain.bytes;
+}
+
 static void
 changed(struct core *k, struct connector *c, struct queue *q, uint32_t reasons, const struct decide_inputs *in)
 {
     q->closed += reasons != 0 && c->gate.reasons == 0;
     q->closed -= reasons == 0 && c->gate.reasons != 0;
     c->gate.reasons = reasons;
-    if (c->conn == 0)
+    if (reasons == 0 || c->drain.n > 0)
+        drain_look(k, c);
+    spooling_look(k, c);
+    if (c->conn == 0 && c->drain.count == 0)
         return; /* nobody waits for this gate */
     if ((reasons & (WIRE_HOLD_QUEUE | WIRE_HOLD_BUDGET)) != 0)
         q->short_us = k->now_us + SHORT_US;
@@ -234,12 +245,12 @@ serve_line(struct core *k, struct queue *q)
         return;
     q->serving = true;
     while ((c = next_in_turn(k, q)) != NULL) {
-        const uint64_t next = c->next_post;
+        const uint64_t before = c->posts;
 
         c->gate.turns = 1;
         posting_pump(k, c);
         c->gate.turns = 0;
-        if (c->gate.lined && c->next_post == next)
+        if (c->gate.lined && c->posts == before)
             break; /* its bytes could not be reserved: no memory, later */
     }
     q->serving = false;
@@ -447,7 +458,7 @@ gate_wake(struct core *k, struct queue *q)
     serve_line(k, q);
     for (uint32_t i = q->peers; i != NONE; i = k->connectors[i]->gate.peer_next) {
         const struct connector *c = k->connectors[i];
-        const bool waits = c->gate.lined || c->sch.asking || c->want > 0;
+        const bool waits = c->gate.lined || c->sch.asking || c->want > 0 || c->drain.count > 0;
         const uint64_t own = decide_mark(c->gate.threshold, k->limits.resume_ppm, true);
 
         if (waits && (c->gate.reasons & WIRE_HOLD_QUEUE) != 0 && own > mark)

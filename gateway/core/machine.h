@@ -17,7 +17,10 @@ enum bundle_state {
     B_WAITING,   /* whole, not at a publisher */
     B_POSTED,    /* at a publisher */
     B_ACKED,     /* confirmed by RabbitMQ, but something before it is not settled */
-    B_NACKED     /* refused, and the connector has not seen that yet */
+    B_NACKED,    /* refused, or a dead letter, and the connector has not seen that yet */
+    B_SPOOLING,  /* on its way to the spool */
+    B_HELD,      /* in the spool, and answered for when it is forwarded */
+    B_DEAD       /* it goes to the spool as a dead letter, when all before it are settled or go there too */
 };
 
 struct bundle {
@@ -27,6 +30,8 @@ struct bundle {
     uint32_t slot;  /* NONE once the body is gone */
     uint8_t  state; /* enum bundle_state */
     uint8_t  reason;
+    bool     dead;    /* of B_NACKED: the spool has it as a dead letter */
+    uint64_t pos;     /* of B_HELD */
     bool     partial; /* some of it is too large and left out: it ends as a nack, whatever becomes of the rest */
 };
 
@@ -105,6 +110,31 @@ struct gate {
     uint64_t run_bytes;  /* that this run, or the last one, brought */
 };
 
+/* A connector's way to the spool. */
+struct spooling {
+    uint64_t next;       /* all before it in the ring are acked, in the spool or on their way there */
+    uint32_t out, live;  /* appends without an answer; those that are no dead letters */
+    bool     failed;     /* one of them, and so all of them, or nothing is asked before wait_us */
+    int64_t  wait_us;
+    uint64_t unanswered; /* bytes of B_HELD */
+};
+
+/* Its way back: its stream, and what is read ahead of it, oldest first, by slots. */
+struct drain {
+    uint64_t count, bytes;  /* of the stream: not forwarded, not dead */
+    uint64_t first, next;   /* nothing is before first; the position after the last */
+    uint64_t fetch_pos;     /* what is read next */
+    uint64_t asked;         /* bytes of the fetch that is under way */
+    uint64_t need;          /* cost of the next one, if it is known: there was no memory for it */
+    uint64_t refused_pos;   /* the first of this fetch that was not kept */
+    uint64_t bytes_here;    /* cost of what is read ahead */
+    uint32_t head, tail, n; /* slots */
+    uint32_t posted, doomed; /* of these, at a publisher; refused, to be dead letters */
+    bool     fetching, refused;
+    bool     given;         /* this fetch gave something */
+    int64_t  wait_us;       /* nothing is asked before */
+};
+
 struct connector {
     struct core_connector cfg;
     uint32_t number;     /* its place in core.connectors */
@@ -145,10 +175,13 @@ struct connector {
     struct schedule sch;
     struct commit   commit;
     struct gate     gate;
+    struct spooling spool;
+    struct drain    drain;
+    uint64_t posts;      /* bundles handed to publishers, ever */
 
     /* membership in lists; NONE ends each */
-    uint32_t hungry_next, dirty_next, unsaved_next, retry_next;
-    bool     hungry, dirty, unsaved, retrying, credit_dirty;
+    uint32_t hungry_next, dirty_next, unsaved_next, retry_next, shut_next, thirsty_next;
+    bool     hungry, dirty, unsaved, retrying, shut, thirsty, credit_dirty;
 };
 
 struct slot {
@@ -168,6 +201,15 @@ struct slot {
     uint64_t reserved;  /* the gauge's number for what is at a publisher now; 0: none */
     uint64_t seq;
     uint64_t cost;
+    bool     spooling;  /* the spool has not answered yet: not to be freed before */
+    bool     dead;      /* ... as a dead letter */
+    uint32_t spool_of;  /* the connector whose stream it will be in, also if its program was replaced */
+    bool     drained;   /* it came from the spool: no record in the ring knows it, but these do */
+    bool     partial;
+    uint8_t  state;     /* enum bundle_state; B_DEAD: to be buried, B_SPOOLING: that is under way, */
+    uint8_t  reason;    /* for this reason */
+    uint64_t epoch, pos, size;
+    uint32_t older, newer; /* slots of the same connector; NONE ends */
 };
 
 /* A queue that is measured. */
@@ -226,6 +268,11 @@ struct core {
     struct slot *slots;
     uint32_t  n_slots, cap_slots, free_slot;
 
+    uint64_t  fetched, asked;   /* bytes: what is read ahead, and what fetches may bring.  Not part of held */
+    bool      spool;            /* some connector has one: memory is set aside to read ahead */
+    bool      spool_full;
+    struct list shut;           /* who may have something for the spool, or from it */
+    struct list thirsty;        /* who wants to read ahead, first come first served */
     uint64_t  held, credit_out, idle; /* bytes: bundles; credit that can be used now; credit that may never be */
     uint32_t  wanting;          /* connectors with want > 0 */
     int64_t   evicted_us;       /* when idle holders of credit were last looked for */
@@ -298,6 +345,7 @@ void custody_free(struct connector *c);
 
 /* forming.c: bundles that become messages first */
 void forming_begin(struct core *k, struct connector *c, struct bundle *b); /* it is whole */
+void forming_ask(struct core *k, struct connector *c, uint32_t slot);
 void forming_done(struct core *k, const struct core_event *e);
 bool forming_refused(struct core *k, const struct core_event *e); /* false: it is not being formed */
 
@@ -315,6 +363,8 @@ bool queues_blind(const struct core *k, const struct connector *c);
 void queues_free(struct core *k);
 
 /* gate.c: may it start a bundle, or a run? */
+/* A run brings more behind what the spool has already, so that counts as if it were in the queue. */
+void gate_inputs_of_run(const struct core *k, const struct connector *c, struct decide_inputs *ret);
 void gate_inputs(const struct core *k, const struct connector *c, struct decide_inputs *ret); /* it is measured */
 uint32_t gate_look(struct core *k, struct connector *c);  /* why not; 0: it may */
 bool gate_pass(struct core *k, struct connector *c, uint32_t slot); /* true: its bytes are reserved */
@@ -332,12 +382,41 @@ uint32_t gate_refused(struct core *k, uint32_t slot, uint32_t went, uint64_t wen
 void gate_lost(struct core *k, uint32_t slot);
 
 /* posting.c: bundles at the publishers */
+void posting_post(struct core *k, struct connector *c, uint32_t slot, uint64_t epoch, uint64_t seq);
 void posting_pump(struct core *k, struct connector *c); /* hand over what may be handed over */
 void posting_confirmed(struct core *k, uint32_t slot);
 void posting_retry(struct core *k, uint32_t slot);
 void posting_refused(struct core *k, uint32_t slot, enum wire_reason reason, const char *text);
 void posting_down(struct core *k, uint32_t publisher);
 void posting_timers(struct core *k);
+
+/* spooling.c: to the spool */
+void spooling_look(struct core *k, struct connector *c); /* at the end of the turn: has it something to put there? */
+void spooling_turn(struct core *k);
+int64_t spooling_due(const struct core *k);
+bool spooling_open(const struct core *k, const struct connector *c); /* its way to RabbitMQ */
+bool spooling_first(const struct connector *c); /* others of it are before what it has in memory: in the spool */
+uint64_t spooling_room(const struct core *k, const struct connector *c); /* bytes that credit may be out for */
+bool spooling_doomed(struct core *k, struct connector *c, struct bundle *b, enum wire_reason reason,
+                     const char *text); /* true: it will be a dead letter */
+void spooling_event(struct core *k, const struct core_event *e); /* FOUND, SPOOLED, SPACE */
+void spooling_reset(struct connector *c); /* a new epoch */
+void spooling_forwarded(struct core *k, struct connector *c, uint64_t epoch, uint64_t seq);
+void spooling_damaged(struct core *k, struct connector *c, uint64_t pos);
+
+/* drain.c: and back from it */
+void drain_event(struct core *k, const struct core_event *e);   /* FETCHED to REVIVED */
+void drain_look(struct core *k, struct connector *c);           /* does it want to read ahead? */
+void drain_serve(struct core *k);
+void drain_grown(struct core *k, struct connector *c, uint64_t pos, uint64_t size); /* one more in its stream */
+bool drain_pump(struct core *k, struct connector *c); /* true: what is not in its stream may follow */
+void drain_formed(struct core *k, const struct core_event *e);
+void drain_refused(struct core *k, uint32_t slot, enum wire_reason reason, const char *text);
+void drain_confirmed(struct core *k, uint32_t slot);
+bool drain_waits(const struct core *k, const struct connector *c); /* something read ahead waits before its gate */
+
+/* check_spool.c: the part of core_check that is about the spool */
+const char *check_spool(const struct core *k);
 
 /* verdict.c: the answers */
 void verdict_settle(struct core *k, struct connector *c); /* what is answered for, not past an unseen nack */
@@ -415,6 +494,7 @@ void credit_freed(struct core *k, struct connector *c); /* less of its bundles i
 void credit_serve(struct core *k);
 void credit_tell(struct core *k, struct connector *c);
 void credit_wake(struct core *k, uint32_t publisher); /* it can publish again, or no more */
+uint64_t credit_memory(const struct core *k); /* what bundles and credit may take of memory_limit */
 uint32_t credit_hold(const struct core *k, const struct connector *c);
 
 #endif

@@ -7,21 +7,20 @@ enum {
     RETRY_DOUBLINGS = 9
 };
 
-static void
-post(struct core *k, struct connector *c, struct bundle *b, uint64_t seq)
+void
+posting_post(struct core *k, struct connector *c, uint32_t slot, uint64_t epoch, uint64_t seq)
 {
     const struct pub *p = &k->pubs[c->cfg.publisher];
     struct core_effect e = {.kind = CORE_PUBLISH};
 
-    b->state = B_POSTED;
-    c->posted++;
-    k->slots[b->slot].publisher = (uint8_t)c->cfg.publisher;
-    e.u.publish.slot = b->slot;
+    c->posts++;
+    k->slots[slot].publisher = (uint8_t)c->cfg.publisher;
+    e.u.publish.slot = slot;
     e.u.publish.publisher = c->cfg.publisher;
     e.u.publish.session = p->session;
     e.u.publish.target = c->cfg.target;
     e.u.publish.connector = c->cfg.id;
-    e.u.publish.epoch = c->epoch;
+    e.u.publish.epoch = epoch;
     e.u.publish.seq = seq;
     core_emit(k, &e);
 }
@@ -31,17 +30,21 @@ posting_pump(struct core *k, struct connector *c)
 {
     const struct pub *p = &k->pubs[c->cfg.publisher];
 
-    if (!p->up || p->blocked || c->retrying)
+    spooling_look(k, c);
+    if (!p->up || p->blocked || c->retrying || !drain_pump(k, c))
         return;
     for (; c->next_post < c->expect; c->next_post++) {
         struct bundle *b = custody_at(c, c->next_post);
 
-        if (b->state <= B_FORMING || (b->state == B_WAITING && c->cfg.ordered && c->posted > 0))
+        if (b->state <= B_FORMING || (b->state == B_WAITING && c->cfg.ordered && c->posted + c->drain.posted > 0))
             return;
         if (b->state == B_WAITING && !gate_pass(k, c, b->slot))
             return;
-        if (b->state == B_WAITING)
-            post(k, c, b, c->next_post);
+        if (b->state == B_WAITING) {
+            b->state = B_POSTED;
+            c->posted++;
+            posting_post(k, c, b->slot, c->epoch, c->next_post);
+        }
     }
 }
 
@@ -51,6 +54,11 @@ come_back(struct core *k, uint32_t s, struct connector **ret)
 {
     if (s >= k->n_slots || !k->slots[s].used)
         return NULL;
+    if (k->slots[s].drained) {
+        *ret = k->connectors[k->slots[s].connector];
+        (*ret)->drain.posted--;
+        return NULL;
+    }
     if (k->slots[s].connector == NONE) {
         slots_give(k, s);
         return NULL;
@@ -68,6 +76,12 @@ posting_confirmed(struct core *k, uint32_t s)
     struct bundle *b = come_back(k, s, &c);
 
     k->fig.confirmed++;
+    if (c != NULL && b == NULL) {
+        k->fig.messages += k->slots[s].messages;
+        k->fig.message_bytes += k->slots[s].bytes;
+        c->tries = 0;
+        drain_confirmed(k, s);
+    }
     if (b == NULL) {
         gate_served(k, queue);
         return;
@@ -75,7 +89,9 @@ posting_confirmed(struct core *k, uint32_t s)
     k->fig.messages += k->slots[s].messages;
     k->fig.message_bytes += k->slots[s].bytes;
     c->tries = 0;
-    if (b->partial) {
+    if (b->partial && spooling_doomed(k, c, b, WIRE_R_TOO_LARGE, b->text)) {
+        ; /* the spool keeps all of it, and an operator sees what did not go */
+    } else if (b->partial) {
         verdict_refuse(k, c, b, WIRE_R_TOO_LARGE, b->text);
     } else {
         b->state = B_ACKED;
@@ -88,19 +104,12 @@ posting_confirmed(struct core *k, uint32_t s)
     credit_freed(k, c);
 }
 
-void
-posting_retry(struct core *k, uint32_t s)
+/* Not at once again. */
+static void
+wait_a_while(struct core *k, struct connector *c)
 {
-    struct connector *c = NULL;
-    struct bundle *b = come_back(k, s, &c);
     uint64_t wait;
 
-    if (b == NULL)
-        return;
-    b->state = B_WAITING;
-    k->fig.retried++;
-    if (k->slots[s].seq < c->next_post)
-        c->next_post = k->slots[s].seq;
     if (c->retrying)
         return; /* several of one batch were refused: one wait serves them all */
     wait = (uint64_t)RETRY_MIN_US << (c->tries < RETRY_DOUBLINGS ? c->tries : RETRY_DOUBLINGS);
@@ -112,14 +121,36 @@ posting_retry(struct core *k, uint32_t s)
 }
 
 void
+posting_retry(struct core *k, uint32_t s)
+{
+    struct connector *c = NULL;
+    struct bundle *b = come_back(k, s, &c);
+
+    if (c == NULL)
+        return;
+    k->fig.retried++;
+    if (b == NULL) {
+        k->slots[s].state = B_WAITING;
+    } else {
+        b->state = B_WAITING;
+        if (k->slots[s].seq < c->next_post)
+            c->next_post = k->slots[s].seq;
+    }
+    wait_a_while(k, c);
+}
+
+void
 posting_refused(struct core *k, uint32_t s, enum wire_reason reason, const char *text)
 {
     struct connector *c = NULL;
     struct bundle *b = come_back(k, s, &c);
 
+    if (c != NULL && b == NULL)
+        drain_refused(k, s, reason, text);
     if (b == NULL)
         return;
-    verdict_refuse(k, c, b, reason, text);
+    if (!spooling_doomed(k, c, b, reason, text))
+        verdict_refuse(k, c, b, reason, text);
     verdict_settle(k, c);
     posting_pump(k, c);
     credit_freed(k, c);
@@ -153,7 +184,7 @@ posting_down(struct core *k, uint32_t publisher)
         struct connector *c;
         struct bundle *b;
 
-        if (!k->slots[s].used || k->slots[s].forming || k->slots[s].publisher != publisher)
+        if (!k->slots[s].used || k->slots[s].forming || k->slots[s].spooling || k->slots[s].publisher != publisher)
             continue;
         gate_lost(k, s);
         if (k->slots[s].connector == NONE) {
@@ -161,6 +192,14 @@ posting_down(struct core *k, uint32_t publisher)
             continue;
         }
         c = k->connectors[k->slots[s].connector];
+        if (k->slots[s].drained) {
+            const bool posted = k->slots[s].state == B_POSTED;
+
+            k->slots[s].state = posted ? B_WAITING : k->slots[s].state;
+            c->drain.posted -= posted;
+            k->fig.retried += posted;
+            continue;
+        }
         b = custody_at(c, k->slots[s].seq);
         if (b->state != B_POSTED)
             continue;

@@ -52,7 +52,7 @@ run_journal_look(struct core *k, const struct connector *c, const char *what, ui
     if (c->sch.kind == WIRE_S_PERIOD + 1)
         e.u.journal.due_us = c->sch.base_us + c->sch.period_us + k->wall_us;
     if (queues_of(k, c) != NULL) {
-        gate_inputs(k, c, &inputs);
+        gate_inputs_of_run(k, c, &inputs);
         inputs.first_free = first_free;
         e.u.journal.inputs = &inputs;
     }

@@ -35,11 +35,23 @@ schedule_first_free(const struct schedule *s)
     return !s->ran && s->first == WIRE_FIRST_FREE && periodic(s);
 }
 
+/* What the spool has of it must go before more is asked for. */
+static uint32_t
+behind(const struct core *k, const struct connector *c)
+{
+    struct decide_inputs in;
+
+    if (queues_of(k, c) == NULL || c->drain.bytes == 0)
+        return 0;
+    gate_inputs_of_run(k, c, &in);
+    return decide(&in) & WIRE_HOLD_QUEUE;
+}
+
 uint32_t
 schedule_reasons(const struct core *k, const struct connector *c)
 {
     const struct schedule *s = &c->sch;
-    uint32_t r = k->reasons | s->reasons | credit_hold(k, c);
+    uint32_t r = k->reasons | s->reasons | credit_hold(k, c) | behind(k, c);
 
     if (schedule_first_free(s))
         r &= ~(uint32_t)WIRE_HOLD_QUEUE;

@@ -355,6 +355,9 @@ reconfigure(struct connector *c, const struct core_connector *cfg)
     c->cfg.threshold = cfg->threshold;
     c->cfg.threshold_fixed = cfg->threshold_fixed;
     c->cfg.weight = cfg->weight;
+    c->cfg.spool_limit = cfg->spool_limit;
+    c->cfg.confirm = cfg->confirm;
+    c->cfg.unanswered_max = cfg->unanswered_max;
     c->configured = true;
 }
 
@@ -389,6 +392,10 @@ session_configure(struct core *k, const struct core_event *e)
     for (uint32_t i = 0; i < k->n_connectors; i++)
         if (!k->connectors[i]->configured && k->accept_unknown)
             reconfigure(k->connectors[i], &k->unknown);
+    k->spool = false;
+    for (uint32_t i = 0; i < k->n_connectors; i++)
+        k->spool = k->spool || k->connectors[i]->cfg.spool_limit > 0 || k->connectors[i]->drain.count > 0 ||
+                   k->connectors[i]->spool.out > 0;
     queues_configure(k, e); /* without memory its connectors are held, see queues_blind */
     for (uint32_t i = 0; i < k->n_connectors; i++) {
         struct connector *c = k->connectors[i];

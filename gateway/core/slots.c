@@ -35,8 +35,8 @@ slots_give(struct core *k, uint32_t s)
 {
     struct core_effect e = {.kind = CORE_FREE, .u.slot = s};
 
-    k->held -= k->slots[s].cost;
-    if (k->slots[s].connector != NONE)
+    *(k->slots[s].drained ? &k->fetched : &k->held) -= k->slots[s].cost;
+    if (k->slots[s].connector != NONE && !k->slots[s].drained)
         k->connectors[k->slots[s].connector]->held -= k->slots[s].cost;
     k->slots[s].used = false;
     k->slots[s].next_free = k->free_slot;

@@ -64,6 +64,9 @@ core_status(struct core *k, uint32_t number, struct core_status *ret)
     ret->due = !s->running && (s->kind == 0 || (s->asking && !schedule_too_early(k, s)));
     memcpy(ret->run, s->run, sizeof(ret->run));
     ret->reasons = schedule_reasons(k, c);
+    ret->spooled = c->drain.count;
+    ret->spooled_bytes = c->drain.bytes;
+    ret->oldest = c->drain.first;
     ret->period_us = s->period_us;
     ret->last_run_us = s->last_run_us;
     ret->next_run_us = next_run_us(k, s);

@@ -19,7 +19,8 @@ verdict_settle(struct core *k, struct connector *c)
             c->held -= b->cost;
             free(b->text);
             c->nacks--;
-            commit_refused(c, c->first);
+            if (!b->dead)
+                commit_refused(c, c->first);
         }
         c->first++;
     }
@@ -29,6 +30,7 @@ verdict_settle(struct core *k, struct connector *c)
         return;
     if (c->next_post < c->first)
         c->next_post = c->first;
+    spooling_look(k, c);
     list_push(k, &k->dirty, c->number);
     list_push(k, &k->unsaved, c->number);
     custody_trim(c);
@@ -50,7 +52,7 @@ verdict_refuse(struct core *k, struct connector *c, struct bundle *b, enum wire_
     k->held += b->cost;
     c->held += b->cost;
     c->nacks++;
-    k->fig.nacked++;
+    k->fig.nacked += !b->dead;
     list_push(k, &k->dirty, c->number);
 }
 
@@ -86,13 +88,13 @@ verdict_tell(struct core *k, struct connector *c)
         c->ack_told = m.seq;
         core_send(k, c->conn, &m);
     }
-    m.verdict = WIRE_NACK;
     for (m.seq = c->first; m.seq < c->expect && custody_at(c, m.seq)->state == B_NACKED; m.seq++) {
         const struct bundle *b = custody_at(c, m.seq);
 
         if (m.seq <= c->nack_told)
             continue;
         c->nack_told = m.seq;
+        m.verdict = b->dead ? WIRE_ACK_DEAD : WIRE_NACK;
         m.has |= 1ULL << WIRE_F_REASON;
         m.reason = (enum wire_reason)b->reason;
         if (b->text != NULL) {

@@ -86,12 +86,14 @@ struct adm_fate {
     int64_t poll_us, length_us;
     int64_t warm_us;     /* figures of who got how much, and of who was idle, begin here */
     uint64_t bundle_max; /* published bytes of the largest */
+    uint64_t spool_limit; /* of each connector; 0: no spool */
     bool no_calm;        /* for figures: it ends without a calm */
 };
 
 struct adm_figures {
     uint64_t steps, events, published, confirmed, retried, samples, counts, restarts, broker_restarts, downs, crashes,
-        reloads, foreign, purges, deletes, permits, shares, holds, replayed, gate_changes, refused, stale_looks, firsts;
+        reloads, foreign, purges, deletes, permits, shares, holds, replayed, gate_changes, refused, stale_looks, firsts,
+        spooled;
     uint64_t gate_changes_most;                    /* of one connector in a second */
     uint64_t overshoot[ADM_OVERSHOOTS]; /* of bundles that crossed the threshold, by how much of it */
     int64_t wait_most_us;                          /* in the calm: until all was answered */

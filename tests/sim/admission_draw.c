@@ -124,4 +124,5 @@ adm_draw(uint64_t seed, struct adm_fate *f)
             f->limits.budget[g] = (uint64_t)chance_log(&c, (int64_t)threshold / 2 + 1, 4 * (int64_t)threshold);
     f->length_us = chance_log(&c, 20 * SECOND, 120 * SECOND);
     draw_faults(&c, f);
+    f->spool_limit = chance_is(&c, 0.5) ? 0 : f->bundle_max * (uint64_t)chance_log(&c, 2, 60);
 }

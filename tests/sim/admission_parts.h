@@ -9,6 +9,7 @@
 #include "chance.h"
 #include "core/decide.h"
 #include "heap.h"
+#include "spool_model.h"
 
 enum {
     RING = 2048,
@@ -122,6 +123,10 @@ struct adm {
     int64_t fetch_us, answer_us, poll_us, away_until_us, save_us, alarm_until_us;
     const struct wire_msg *message; /* of this step */
     uint32_t from;
+    struct spool_model spool;
+    const struct spool_record *fetched; /* of this step */
+    struct spool_record buried[SLOTS];
+    uint32_t n_buried;
 };
 
 #define TELL(w, ...)                                              \
@@ -164,5 +169,12 @@ void broker_down(struct adm *w, uint32_t publisher);
 void broker_count(struct adm *w, uint32_t queue);
 void broker_calm(struct adm *w);
 void broker_close(struct adm *w);
+
+/* admission_spool.c */
+void spool_open(struct adm *w, uint64_t seed);
+void spool_found(struct adm *w); /* the gateway has started */
+void spool_effect(struct adm *w, const struct core_effect *e);
+void spool_step(struct adm *w);
+uint64_t spool_count(const struct adm *w); /* bundles that are there, or on their way */
 
 #endif

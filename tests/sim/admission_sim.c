@@ -102,7 +102,8 @@ whatever_befalls_queues_nothing_overruns_and_nobody_waits_for_ever(void **state)
     if (n >= 100)
         assert_true(sum.published > 100 * n && sum.permits > 2 * n && sum.holds > n && sum.counts > n &&
                     sum.restarts > n / 10 && sum.broker_restarts > n / 10 && sum.retried > n && sum.firsts > n / 50 &&
-                    sum.shares > 0 && sum.stale_looks > n && sum.overshoot[0] > 0 && sum.gate_changes > n);
+                    sum.shares > 0 && sum.spooled > n &&
+                    sum.stale_looks > n && sum.overshoot[0] > 0 && sum.gate_changes > n);
 }
 
 /* --- figures --- */

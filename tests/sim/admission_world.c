@@ -61,6 +61,11 @@ keep(struct adm *w, const struct core_effect *e)
 
     if (e->u.keep.slot >= SLOTS)
         abort();
+    if (w->fetched != NULL) {
+        *b = (struct body){.used = true, .peer = w->fetched->stream, .seq = w->fetched->seq, .size = e->u.keep.size,
+                           .bytes = e->u.keep.size, .n = 1, .part = {e->u.keep.size}};
+        return;
+    }
     *b = (struct body){.used = true, .peer = w->from, .seq = w->message->seq, .size = e->u.keep.size,
                        .bytes = e->u.keep.size, .n = 1, .part = {e->u.keep.size}};
 }
@@ -125,6 +130,12 @@ emit(void *ctx, const struct core_effect *e)
         break;
     case CORE_JOURNAL:
         rules_journal(w, e);
+        break;
+    case CORE_SPOOL:
+    case CORE_FETCH:
+    case CORE_RELEASE:
+    case CORE_BURY:
+        spool_effect(w, e);
         break;
     case CORE_NEWS:
         TELL(w, "news %u of queue %u", e->u.news.news, e->u.news.queue);
@@ -217,6 +228,7 @@ gateway_start(struct adm *w)
         if (w->has_row[n])
             adm_step(w, &row);
     }
+    spool_found(w);
 }
 
 static void
@@ -227,6 +239,8 @@ gateway_crash(struct adm *w)
     core_free(w->core);
     w->core = NULL;
     broker_former_life(w);
+    w->n_buried = 0;
+    spool_model_crash(&w->spool, w->now_us);
     for (uint32_t n = 0; n < w->fate->n_peers; n++) {
         struct program *p = &w->peers[n];
 
@@ -280,6 +294,7 @@ step(struct adm *w)
     peer_network(w);
     broker_step(w);
     store(w);
+    spool_step(w);
     for (uint32_t n = 0; n < w->fate->n_peers; n++) {
         peer_step(w, &w->peers[n]);
         pause(w, &w->peers[n]);
@@ -301,7 +316,7 @@ all_done(const struct adm *w)
     for (uint32_t n = 0; n < w->fate->n_peers; n++)
         if (!peer_done(w, &w->peers[n]))
             return false;
-    return true;
+    return spool_count(w) == 0;
 }
 
 /* Nothing fails, consumers take, nothing new is made: within a time that follows from lag, pace and what waits. */
@@ -313,6 +328,7 @@ calm_most_us(const struct adm *w)
     int64_t bundles = 5, most_us = 0;
     uint64_t there = 0;
 
+    bundles += (int64_t)spool_count(w);
     for (uint32_t n = 0; n < w->fate->n_peers; n++) {
         bundles += (int64_t)(w->peers[n].next - w->peers[n].first);
         if (w->fate->peers[n].period_us > most_us)
@@ -391,10 +407,11 @@ open_world(struct adm *w, uint64_t seed)
         peer_open(w, n);
         *c = (struct core_connector){.target = p->queue, .publisher = p->publisher, .ordered = p->ordered,
                                      .queue = p->queue, .threshold = p->threshold, .threshold_fixed = p->fixed,
-                                     .weight = p->weight};
+                                     .weight = p->weight, .spool_limit = f->spool_limit};
         snprintf(c->id, sizeof(c->id), "c%u", n);
     }
     broker_open(w);
+    spool_open(w, seed);
     gateway_start(w);
 }
 
@@ -426,6 +443,7 @@ adm_run(uint64_t seed, const struct adm_fate *f, bool trace, struct adm_figures 
         free(i.p);
     heap_free(w->heap);
     broker_close(w);
+    spool_model_free(&w->spool);
     core_free(w->core);
     free(w);
     return broken;

@@ -244,6 +244,10 @@ on_effect(void *ctx, const struct core_effect *e)
     case CORE_JOURNAL:
     case CORE_COUNT:
     case CORE_NEWS:
+    case CORE_SPOOL:
+    case CORE_FETCH:
+    case CORE_RELEASE:
+    case CORE_BURY:
         break; /* looked at by rules_effect */
     }
 }

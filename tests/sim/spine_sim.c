@@ -47,14 +47,15 @@ whatever_fails_the_promises_hold_in_every_world(void **state)
     }
     print_message("%llu worlds, %llu events: %llu bundles pushed, %llu acked, %llu refused, %llu abandoned by crashes; "
                   "%llu stored, %llu of them twice; %llu cuts, %llu broker losses, %llu gateway crashes, %llu "
-                  "connector crashes, %llu takeovers\n",
+                  "connector crashes, %llu takeovers; %llu through the spool\n",
                   (unsigned long long)n, (unsigned long long)sum.events, (unsigned long long)sum.pushed,
                   (unsigned long long)sum.acked, (unsigned long long)sum.nacked, (unsigned long long)sum.abandoned,
                   (unsigned long long)sum.stored, (unsigned long long)sum.duplicates, (unsigned long long)sum.cuts,
                   (unsigned long long)sum.broker_losses, (unsigned long long)sum.gateway_crashes,
-                  (unsigned long long)sum.connector_crashes, (unsigned long long)sum.takeovers);
+                  (unsigned long long)sum.connector_crashes, (unsigned long long)sum.takeovers,
+                  (unsigned long long)sum.spooled);
     /* Worlds in which nothing happens would prove nothing. */
-    assert_true(sum.acked > n && sum.cuts > n / 2 && sum.broker_losses > n / 4);
+    assert_true(sum.acked > n && sum.cuts > n / 2 && sum.broker_losses > n / 4 && sum.spooled > n);
 }
 
 int

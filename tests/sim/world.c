@@ -9,6 +9,8 @@
  *  - what a format looks into is not freed meanwhile, nor published before;
  *  - what is admitted stays within the memory limit, and no honest connector is ever beyond its credit;
  *  - in the end everything that a living connector accepted is answered.
+ * In some worlds there is a spool, and then what is acked is in the broker or there; what is there comes back after a
+ * crash, and in the end it is all in the broker, or a dead letter.
  * In some worlds a liar takes part, who keeps to no rule: the promises to the others hold all the same. */
 #include "world.h"
 
@@ -20,6 +22,7 @@
 #include "core/core.h"
 #include "err.h"
 #include "heap.h"
+#include "spool_model.h"
 
 enum {
     IDS_MAX = 20,
@@ -36,7 +39,8 @@ enum {
 
 enum kind {
     EV_TO_GATEWAY, EV_TO_CLIENT, EV_TURN, EV_TICK, EV_PUSH, EV_STORE, EV_RESULT, EV_PUB_UP, EV_UNBLOCK, EV_SAVE,
-    EV_FAULT, EV_START_CLIENT, EV_GONE, EV_LIAR, EV_FORMED
+    EV_FAULT, EV_START_CLIENT, EV_GONE, EV_LIAR, EV_FORMED,
+    EV_SPOOLED, EV_READ, EV_BURIED, EV_SPACE
 };
 
 /* A bundle as its author knows it. */
@@ -48,6 +52,10 @@ struct item {
     bool     unroutable;
     bool     formless;     /* its format refuses it, if it is looked into */
     bool     partial;      /* its format leaves a part out, likewise */
+    bool     spooled;      /* it was flushed */
+    bool     dead;         /* ... or is a dead letter */
+    bool     damaged;      /* ... and cannot be read */
+    uint64_t spooled_in;   /* in which life of the gateway */
     uint32_t stored;       /* how often it is in the broker */
     uint64_t stored_under; /* the count of losses when it was stored last */
 };
@@ -75,6 +83,8 @@ struct client {
 
 struct id {
     bool     ordered;
+    bool     confirm;
+    uint64_t spool_limit;
     bool     formed; /* by a format, before its bundles are published */
     uint64_t newest_epoch;
     uint64_t order_epoch, order_seq; /* of the newest stored for the first time */
@@ -97,7 +107,7 @@ struct pub {
 struct body {
     struct item *item;
     uint64_t have;
-    bool     forming;
+    bool     forming, spooling;
 };
 
 struct world {
@@ -131,6 +141,10 @@ struct world {
         uint64_t link, attempt, seq, off;
         struct item *item;
     } liar;
+    bool     has_spool;
+    struct spool_model spool;
+    struct item *fetched;   /* whose body a slot may be given */
+    int64_t  spooled_at;    /* the flush before */
     double   nack_rate, drop_rate, repeat_rate;
     struct world_figures fig;
 };
@@ -269,15 +283,19 @@ pump(struct world *w, uint32_t n)
 
         if (b->verdict == SESSION_ACKED) {
             w->fig.acked++;
-            if (i->stored == 0)
-                breaks(w, "a bundle was acked that is not in the broker");
-            if (w->ids[i->id].formed && (i->formless || i->partial))
+            if (i->stored == 0 && !i->spooled && !i->dead)
+                breaks(w, "a bundle was acked that is neither in the broker nor in the spool");
+            if (w->ids[i->id].confirm && i->stored == 0 && !i->dead && i->spooled_in == w->lives)
+                breaks(w, "a bundle was acked that the broker has not confirmed");
+            if (w->ids[i->id].formed && (i->formless || i->partial) && !i->spooled && !i->dead)
                 breaks(w, "a bundle was acked that is not in the broker whole");
         } else {
             w->fig.nacked++;
-            if (!i->unroutable && !(w->ids[i->id].formed && (i->formless || i->partial)))
+            if (b->verdict == SESSION_DEAD && !i->dead)
+                breaks(w, "a bundle was called a dead letter that is none");
+            if (!i->damaged && !i->unroutable && !(w->ids[i->id].formed && (i->formless || i->partial)))
                 breaks(w, "a bundle was refused that the broker would have taken");
-            if (!i->unroutable && !i->formless && i->partial && i->stored == 0)
+            if (!i->unroutable && !i->formless && i->partial && i->stored == 0 && w->ids[i->id].formed)
                 breaks(w, "a bundle was refused for a part, and the rest is not in the broker");
         }
         free(b->text);
@@ -330,6 +348,17 @@ keep(struct world *w, const struct core_effect *e)
 {
     struct body *b;
 
+    if (w->fetched != NULL && e->u.keep.slot < SLOTS_MAX) {
+        b = &w->bodies[e->u.keep.slot];
+        if (b->item != NULL || e->u.keep.size != w->fetched->b.size)
+            breaks(w, "what was read back was put to a wrong slot");
+        *b = (struct body){.item = w->fetched, .have = w->fetched->b.size};
+        w->fetched = NULL;
+        w->body_bytes += b->have;
+        if (w->body_bytes > w->memory_limit)
+            breaks(w, "bodies are beyond the memory limit");
+        return;
+    }
     if (e->u.keep.slot >= SLOTS_MAX || w->incoming == NULL || w->incoming->item == NULL) {
         breaks(w, "a chunk was kept that did not come");
         return;
@@ -365,6 +394,8 @@ release(struct world *w, uint32_t slot)
 {
     if (w->bodies[slot].forming)
         breaks(w, "a body was freed while a format looks into it");
+    if (w->bodies[slot].spooling)
+        breaks(w, "a body was freed while the spool has it");
     w->body_bytes -= w->bodies[slot].have;
     w->bodies[slot] = (struct body){.item = NULL};
 }
@@ -390,6 +421,56 @@ publish(struct world *w, const struct core_effect *e)
     p->fifo[(p->head + p->n++) % FIFO_MAX] = (struct posted){e->u.publish.slot, b->item};
     p->store_at = (p->store_at > w->now ? p->store_at : w->now) + 20 + (int64_t)below(w, 1500);
     at(w, p->store_at, EV_STORE, e->u.publish.publisher, p->session, NULL);
+}
+
+static void
+spool(struct world *w, const struct core_effect *e)
+{
+    struct body *b = &w->bodies[e->u.spool.slot];
+    const struct spool_record r = {.stream = e->u.spool.number,
+                                   .epoch = e->u.spool.epoch,
+                                   .seq = e->u.spool.seq,
+                                   .size = b->item->b.size,
+                                   .format = e->u.spool.format,
+                                   .slot = e->u.spool.slot,
+                                   .item = b->item,
+                                   .alone = e->u.spool.alone,
+                                   .dead = e->u.spool.dead};
+
+    if (b->have != b->item->b.size || b->forming || b->spooling)
+        breaks(w, "half a bundle was spooled, or one that somebody else has");
+    b->spooling = true;
+    spool_model_put(&w->spool, &r);
+    w->spooled_at = w->spooled_at > w->now ? w->spooled_at : w->now;
+    w->spooled_at += (int64_t)below(w, chance(w, 0.01) ? 500000 : 900);
+    at(w, w->spooled_at, EV_SPOOLED, 0, w->lives, NULL);
+}
+
+static void
+fetch(struct world *w, const struct core_effect *e)
+{
+    struct spool_read *read = &w->spool.streams[e->u.fetch.number].read;
+
+    if (read->under_way)
+        breaks(w, "a stream is read twice at once");
+    *read = (struct spool_read){true, e->u.fetch.pos, e->u.fetch.bytes, e->u.fetch.most, false};
+    at(w, w->now + 10 + (int64_t)below(w, chance(w, 0.02) ? 1000000 : 2000), EV_READ, e->u.fetch.number, w->lives,
+       NULL);
+}
+
+static void
+release_spooled(struct world *w, const struct core_effect *e)
+{
+    struct spool_record *r = spool_model_at(&w->spool, e->u.release.number, e->u.release.pos);
+
+    if (r == NULL || r->released || r->dead) {
+        breaks(w, "a position was released that is not in the spool");
+        return;
+    }
+    if (((const struct item *)r->item)->stored == 0)
+        breaks(w, "a position was released that is not in the broker");
+    r->released = true;
+    r->released_us = w->now;
 }
 
 static void
@@ -433,6 +514,19 @@ on_effect(void *ctx, const struct core_effect *e)
             }
         }
         break;
+    case CORE_SPOOL:
+        spool(w, e);
+        break;
+    case CORE_FETCH:
+        fetch(w, e);
+        break;
+    case CORE_RELEASE:
+        release_spooled(w, e);
+        break;
+    case CORE_BURY:
+        at(w, w->now + 10 + (int64_t)below(w, 5000), EV_BURIED, (uint64_t)e->u.bury.number << 32 | w->lives,
+           e->u.bury.pos, NULL);
+        break;
     case CORE_STORE_ROW:
     case CORE_CLEAR_STATE:
     case CORE_COMMIT_GO:
@@ -475,7 +569,11 @@ start_gateway(struct world *w)
         list[i].publisher = i % w->n_pubs;
         list[i].ordered = w->ids[i].ordered;
         list[i].format = w->ids[i].formed ? WIRE_FMT_OPENCTI : WIRE_FMT_RAW;
+        list[i].spool_limit = w->ids[i].spool_limit;
+        list[i].confirm = w->ids[i].confirm;
+        list[i].unanswered_max = w->memory_limit;
     }
+    list[w->n_ids].spool_limit = w->has_spool ? w->memory_limit : 0;
     snprintf(list[w->n_ids].id, sizeof(list[w->n_ids].id), "liar");
     e.u.configure.list = list;
     e.u.configure.n = w->n_ids + 1;
@@ -488,8 +586,119 @@ start_gateway(struct world *w)
         if (e.u.mark.epoch != 0)
             step(w, &e);
     }
+    for (uint32_t i = 0; i <= w->n_ids; i++) {
+        e = (struct core_event){.kind = CORE_SPOOL_FOUND};
+        e.u.found.id = list[i].id;
+        spool_model_stream(&w->spool, i, &e.u.found.first, &e.u.found.count, &e.u.found.bytes);
+        e.u.found.next = w->spool.streams[i].next;
+        e.u.found.epoch = w->spool.streams[i].epoch;
+        e.u.found.seq = w->spool.streams[i].seq;
+        if (e.u.found.epoch != 0)
+            step(w, &e);
+    }
+    if (w->spool.full) {
+        e = (struct core_event){.kind = CORE_SPOOL_SPACE, .u.space.full = true};
+        step(w, &e);
+    }
     for (uint32_t i = 0; i < w->n_pubs; i++)
         at(w, w->now + 1 + (int64_t)below(w, 3000000), EV_PUB_UP, i, 0, NULL);
+}
+
+/* --- the spool --- */
+
+static void
+flushed(struct world *w, const struct spool_record *r)
+{
+    struct item *i = r->item;
+
+    i->spooled = true;
+    i->spooled_in = w->lives;
+    i->dead = i->dead || r->dead;
+    if (r->damaged && !r->dead)
+        i->damaged = true;
+    w->fig.spooled++;
+}
+
+static void
+spooled(struct world *w, uint64_t life)
+{
+    struct core_event e = {.kind = CORE_SPOOLED};
+    struct spool_record r;
+
+    if (life != w->lives)
+        return;
+    e.u.spooled.ok = spool_model_flush(&w->spool, &r);
+    e.u.spooled.slot = r.slot;
+    e.u.spooled.pos = r.pos;
+    w->bodies[r.slot].spooling = false;
+    if (e.u.spooled.ok)
+        flushed(w, &r);
+    step(w, &e);
+}
+
+static void
+read_on(struct world *w, uint32_t stream, uint64_t life)
+{
+    struct spool_record *r;
+    struct core_event e = {.kind = CORE_FETCHED};
+
+    if (life != w->lives)
+        return;
+    r = spool_model_next(&w->spool, stream);
+    if (r == NULL) {
+        e.kind = CORE_FETCH_END;
+        e.u.fetch_end.number = stream;
+        e.u.fetch_end.pos = w->spool.streams[stream].read.pos;
+        w->spool.streams[stream].read.under_way = false;
+        step(w, &e);
+        return;
+    }
+    if (r->damaged) {
+        r->released = true;
+        e.kind = CORE_DAMAGED;
+        e.u.damaged.number = stream;
+        e.u.damaged.pos = r->pos;
+        step(w, &e);
+    } else {
+        e.u.fetched.number = stream;
+        e.u.fetched.pos = r->pos;
+        e.u.fetched.epoch = r->epoch;
+        e.u.fetched.seq = r->seq;
+        e.u.fetched.size = r->size;
+        e.u.fetched.format = (enum wire_format)r->format;
+        w->fetched = r->item;
+        step(w, &e);
+        w->fetched = NULL;
+    }
+    at(w, w->now + 1 + (int64_t)below(w, 300), EV_READ, stream, w->lives, NULL);
+}
+
+static void
+buried(struct world *w, uint64_t who, uint64_t pos)
+{
+    const uint32_t stream = (uint32_t)(who >> 32);
+    struct spool_record *r = spool_model_at(&w->spool, stream, pos);
+    struct core_event e = {.kind = CORE_BURIED};
+
+    if ((uint32_t)who != (uint32_t)w->lives)
+        return;
+    e.u.buried.number = stream;
+    e.u.buried.pos = pos;
+    e.u.buried.ok = !chance(w, w->spool.fail_rate);
+    if (e.u.buried.ok)
+        r->dead = ((struct item *)r->item)->dead = true;
+    step(w, &e);
+}
+
+static void
+space(struct world *w, bool full)
+{
+    struct core_event e = {.kind = CORE_SPOOL_SPACE, .u.space.full = full};
+
+    w->spool.full = full;
+    step(w, &e);
+    if (full)
+        at(w, w->now + (int64_t)below(w, 5000000), EV_SPACE, 0, 0, NULL);
 }
 
 /* --- the broker --- */
@@ -595,6 +804,7 @@ lose_broker(struct world *w, uint32_t n, bool tell)
 {
     struct pub *p = &w->pubs[n];
     uint32_t arrived;
+    bool long_away;
     struct core_event e = {.kind = CORE_DOWN};
 
     if (!p->up)
@@ -614,7 +824,8 @@ lose_broker(struct world *w, uint32_t n, bool tell)
     if (!tell)
         return;
     step(w, &e);
-    at(w, w->now + 1000 + (int64_t)below(w, chance(w, 0.1) ? 20000000 : 500000), EV_PUB_UP, n, 0, NULL);
+    long_away = chance(w, w->has_spool ? 0.5 : 0.1);
+    at(w, w->now + 1000 + (int64_t)below(w, long_away ? 20000000 : 500000), EV_PUB_UP, n, 0, NULL);
 }
 
 static void
@@ -873,6 +1084,13 @@ crash_gateway(struct world *w)
     memset(w->bodies, 0, sizeof(w->bodies));
     memset(w->conns, 0, sizeof(w->conns));
     w->body_bytes = 0;
+    if (w->has_spool) {
+        const uint32_t n = w->spool.n;
+
+        spool_model_crash(&w->spool, w->now);
+        for (uint32_t i = n; i < w->spool.n; i++)
+            flushed(w, &w->spool.records[i]);
+    }
     w->lives++;
     for (uint32_t i = 0; i < w->n_clients; i++)
         if (w->clients[i].alive)
@@ -886,7 +1104,7 @@ fault(struct world *w)
     const uint32_t n = (uint32_t)below(w, w->n_clients);
     struct client *c = &w->clients[n];
 
-    switch (below(w, 9)) {
+    switch (below(w, w->has_spool ? 10 : 9)) {
     case 0:
     case 1:
     case 2:
@@ -913,6 +1131,9 @@ fault(struct world *w)
             end_client(w, c);
             at(w, w->now + (int64_t)below(w, 3000000), EV_START_CLIENT, c->id, 0, NULL);
         }
+        break;
+    case 9:
+        space(w, true);
         break;
     default:
         if (c->alive && chance(w, 0.2)) {
@@ -985,6 +1206,18 @@ happen(struct world *w, const struct heap_item *h)
     case EV_FORMED:
         formed(w, (uint32_t)h->a, h->b);
         break;
+    case EV_SPOOLED:
+        spooled(w, h->b);
+        break;
+    case EV_READ:
+        read_on(w, (uint32_t)h->a, h->b);
+        break;
+    case EV_BURIED:
+        buried(w, h->a, h->b);
+        break;
+    case EV_SPACE:
+        space(w, false);
+        break;
     case EV_GONE:
         e.kind = CORE_GONE;
         e.u.conn = h->a;
@@ -1008,6 +1241,25 @@ all_answered(const struct world *w)
     return true;
 }
 
+/* Everything that the spool ever had is in the broker, or a dead letter, and the core knows it. */
+static bool
+all_drained(const struct world *w)
+{
+    struct core_figures f;
+
+    core_figures(w->core, &f);
+    for (uint32_t i = 0; i < w->spool.n; i++)
+        if (!w->spool.records[i].released && !w->spool.records[i].dead)
+            return false;
+    return w->spool.n_pending == 0 && f.spooled == 0 && f.spooled_bytes == 0;
+}
+
+static bool
+all_done(const struct world *w)
+{
+    return all_answered(w) && all_drained(w);
+}
+
 static void
 run(struct world *w)
 {
@@ -1024,11 +1276,15 @@ run(struct world *w)
         happen(w, &h);
         if ((w->fig.events & 15) == 0 && w->broken == NULL)
             w->broken = core_check(w->core);
-        if (quiet && all_answered(w))
+        if (w->now > FAULTS_US)
+            w->spool.fail_rate = w->spool.damage_rate = 0;
+        if (quiet && all_done(w))
             return;
         if (w->now > END_US) {
             if (!all_answered(w))
                 breaks(w, "a bundle was never answered");
+            if (!all_drained(w))
+                breaks(w, "what is in the spool was never forwarded");
             return;
         }
     }
@@ -1081,6 +1337,14 @@ setup(struct world *w, uint64_t seed)
         w->ids[i].ordered = chance(w, 0.3);
         w->ids[i].formed = chance(w, 0.3);
     }
+    w->has_spool = chance(w, 0.6);
+    w->spool.c = chance_stream(seed, 3);
+    w->spool.fail_rate = w->has_spool && chance(w, 0.3) ? 0.05 : 0;
+    w->spool.damage_rate = w->has_spool && chance(w, 0.2) ? 0.01 : 0;
+    for (uint32_t i = 0; w->has_spool && i < w->n_ids; i++) {
+        w->ids[i].spool_limit = chance(w, 0.9) ? w->memory_limit << below(w, 8) : 0;
+        w->ids[i].confirm = w->ids[i].spool_limit > 0 && chance(w, 0.3);
+    }
     w->liar.is = chance(w, 0.3);
     w->liar.link = new_link(w);
     w->liar.seq = 1;
@@ -1106,6 +1370,7 @@ teardown(struct world *w)
         if (w->clients[i].alive)
             end_client(w, &w->clients[i]);
     core_free(w->core);
+    spool_model_free(&w->spool);
     while (w->items != NULL) {
         struct item *next = w->items->next;
 

@@ -11,7 +11,7 @@ struct world;
 
 struct world_figures {
     uint64_t events, pushed, acked, nacked, abandoned, stored, duplicates, gateway_crashes, connector_crashes, cuts,
-        broker_losses, takeovers;
+        broker_losses, takeovers, spooled;
 };
 
 /* Run one world from its seed to the end, when faults have stopped and everything must be answered.

@@ -100,6 +100,25 @@ note_journal(struct world *w, const struct core_effect *e)
 }
 
 static void
+note_errand(struct world *w, const struct core_effect *e)
+{
+    struct errand n = {.kind = e->kind};
+
+    if (e->kind == CORE_SPOOL)
+        n = (struct errand){e->kind, e->u.spool.slot, e->u.spool.number, 0, e->u.spool.epoch, e->u.spool.seq, 0,
+                            e->u.spool.alone, e->u.spool.dead, e->u.spool.reason};
+    else if (e->kind == CORE_FETCH)
+        n = (struct errand){.kind = e->kind, .number = e->u.fetch.number, .pos = e->u.fetch.pos,
+                            .bytes = e->u.fetch.bytes};
+    else if (e->kind == CORE_RELEASE)
+        n = (struct errand){.kind = e->kind, .number = e->u.release.number, .pos = e->u.release.pos};
+    else
+        n = (struct errand){.kind = e->kind, .number = e->u.bury.number, .pos = e->u.bury.pos,
+                            .reason = e->u.bury.reason};
+    NOTE(w->errands, w->n_errands, n);
+}
+
+static void
 note(void *ctx, const struct core_effect *e)
 {
     struct world *w = ctx;
@@ -148,6 +167,12 @@ note(void *ctx, const struct core_effect *e)
         break;
     case CORE_JOURNAL:
         note_journal(w, e);
+        break;
+    case CORE_SPOOL:
+    case CORE_FETCH:
+    case CORE_RELEASE:
+    case CORE_BURY:
+        note_errand(w, e);
         break;
     case CORE_CLEAR_STATE:
     case CORE_NEWS:
@@ -802,4 +827,77 @@ figures(const struct world *w)
 
     core_figures(w->core, &f);
     return f;
+}
+
+/* --- the spool --- */
+
+uint32_t
+errands(const struct world *w, enum core_effect_kind kind)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < w->n_errands; i++)
+        n += w->errands[i].kind == kind;
+    return n;
+}
+
+const struct errand *
+errand_last(const struct world *w, enum core_effect_kind kind)
+{
+    for (uint32_t i = w->n_errands; i-- > 0;)
+        if (w->errands[i].kind == kind)
+            return &w->errands[i];
+    fail_msg("nothing of kind %d was asked of the spool", (int)kind);
+    return NULL;
+}
+
+void
+spool_answers(struct world *w, const struct errand *e, bool ok, uint64_t pos)
+{
+    struct core_event v = {.kind = CORE_SPOOLED, .u.spooled = {e->slot, ok, pos}};
+
+    if (e->kind == CORE_BURY)
+        v = (struct core_event){.kind = CORE_BURIED, .u.buried = {e->number, e->pos, ok}};
+    world_step(w, &v);
+    world_turn(w);
+}
+
+void
+spool_gives(struct world *w, uint64_t pos, uint64_t epoch, uint64_t seq, uint32_t n)
+{
+    const uint32_t number = errand_last(w, CORE_FETCH)->number;
+    struct core_event v = {.kind = CORE_FETCHED};
+
+    for (uint32_t i = 0; i < n; i++) {
+        v.u.fetched.number = number;
+        v.u.fetched.pos = pos + i;
+        v.u.fetched.epoch = epoch;
+        v.u.fetched.seq = seq + i;
+        v.u.fetched.size = 100;
+        v.u.fetched.options_len = 0;
+        v.u.fetched.format = WIRE_FMT_RAW;
+        world_step(w, &v);
+    }
+    v = (struct core_event){.kind = CORE_FETCH_END, .u.fetch_end = {number, pos + n}};
+    world_step(w, &v);
+    world_turn(w);
+}
+
+void
+spool_found(struct world *w, const char *id, uint64_t first, uint64_t n, uint64_t epoch, uint64_t seq)
+{
+    const struct core_event v = {.kind = CORE_SPOOL_FOUND,
+                                 .u.found = {id, first, first + n, n, n * 100, epoch, seq}};
+
+    world_step(w, &v);
+    world_turn(w);
+}
+
+void
+spool_full(struct world *w, bool full)
+{
+    const struct core_event v = {.kind = CORE_SPOOL_SPACE, .u.space.full = full};
+
+    world_step(w, &v);
+    world_turn(w);
 }

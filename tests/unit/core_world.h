@@ -42,6 +42,15 @@ struct kept {
     bool     first;
 };
 
+/* What was asked of the spool, and not answered. */
+struct errand {
+    enum core_effect_kind kind; /* CORE_SPOOL, CORE_FETCH, CORE_RELEASE, CORE_BURY */
+    uint32_t slot, number;
+    uint64_t pos, epoch, seq, bytes;
+    bool     alone, dead;
+    enum wire_reason reason;
+};
+
 struct mark {
     char     id[65];
     uint64_t epoch, answered;
@@ -88,6 +97,8 @@ struct world {
     uint32_t           n_posted;
     struct kept        kept[256];
     uint32_t           n_kept;
+    struct errand      errands[1024]; /* all, in order */
+    uint32_t           n_errands;
     uint32_t           forming[256];
     uint32_t           n_forming;
     uint32_t           freed[256];
@@ -154,6 +165,14 @@ void broker_nacks(struct peer *p, uint64_t seq);
 void broker_refuses(struct peer *p, uint64_t seq, enum wire_reason reason, const char *text);
 void format_forms(struct world *w, uint32_t slot, uint32_t messages, uint64_t bytes, const char *left_out);
 void format_refuses(struct world *w, uint32_t slot, enum wire_reason reason, const char *text);
+/* --- the spool --- */
+uint32_t errands(const struct world *w, enum core_effect_kind kind); /* how many were asked for */
+const struct errand *errand_last(const struct world *w, enum core_effect_kind kind); /* fails if none */
+void spool_answers(struct world *w, const struct errand *e, bool ok, uint64_t pos);
+/* In answer to the last fetch: n bundles of 100 bytes from this position on, from this sequence on; and the end. */
+void spool_gives(struct world *w, uint64_t pos, uint64_t epoch, uint64_t seq, uint32_t n);
+void spool_found(struct world *w, const char *id, uint64_t first, uint64_t n, uint64_t epoch, uint64_t seq);
+void spool_full(struct world *w, bool full);
 bool broker_has(const struct peer *p, uint64_t seq); /* posted, and not reported on */
 struct posted *broker_newest(struct world *w);       /* the last that was posted; NULL: none */
 
