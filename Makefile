@@ -196,6 +196,29 @@ STATE_SRC := \
     gateway/store/state_db.c \
     gateway/store/state_db_rows.c \
     gateway/store/state_file.c
+SPOOL_SRC := \
+    gateway/store/crc32c.c \
+    gateway/store/disk.c \
+    gateway/store/disk_real.c \
+    gateway/store/posset.c \
+    gateway/store/spool.c \
+    gateway/store/spool_batch.c \
+    gateway/store/spool_bytes.c \
+    gateway/store/spool_clean.c \
+    gateway/store/spool_folder.c \
+    gateway/store/spool_log.c \
+    gateway/store/spool_record.c \
+    gateway/store/spool_recover.c \
+    gateway/store/spool_scan.c \
+    gateway/store/spool_segment.c \
+    gateway/store/spool_slice.c \
+    gateway/store/spool_stream.c \
+    common/clock.c \
+    common/err.c \
+    common/log.c \
+    common/mailbox.c \
+    common/text.c \
+    common/thread.c
 ADMIN_SRC := \
     gateway/admin/answer.c \
     gateway/admin/operators.c \
@@ -384,6 +407,7 @@ ADMISSION_SRC := \
     tests/sim/broker_model.c \
     tests/sim/heap.c
 $(call sim,admission_sim,$(ADMISSION_SRC) $(CORE_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
+$(call sim,spool_sim,tests/sim/disk.c $(SPOOL_SRC))
 $(call sim,gauge_sim,tests/sim/broker_model.c tests/sim/gauge_world.c $(GAUGE_SRC) common/err.c common/text.c)
 
 # Tests against a private RabbitMQ: $(call system,NAME,MORE SOURCES,LIBRARIES)
