@@ -19,15 +19,16 @@ whole(const struct disk *d, part_fn *part, int fd, struct iovec *v, int n, uint6
             continue;
         if (done < 0)
             return -1;
+        const bool nothing = done == 0;
         at += (uint64_t)done;
-        idle = done > 0 ? 0 : idle;
+        idle = nothing ? idle : 0;
         for (; n > 0 && (size_t)done >= v->iov_len; v++, n--)
             done -= (ssize_t)v->iov_len;
         if (n == 0)
             return 0;
         v->iov_base = (char *)v->iov_base + done;
         v->iov_len -= (size_t)done;
-        if (done == 0 && (sys_at_end == 0 || idle++ == IDLE_MAX)) {
+        if (nothing && (sys_at_end == 0 || idle++ == IDLE_MAX)) {
             errno = sys_at_end;
             return -1;
         }

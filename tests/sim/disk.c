@@ -220,7 +220,7 @@ sim_preadv(void *ctx, int fd, const struct iovec *v, int n, uint64_t at)
             memcpy(v[i].iov_base, f->now + at, len);
         at += len;
         done += (ssize_t)len;
-        if (chance_is(&d->chance, d->brief / 4))
+        if (done > 0 && chance_is(&d->chance, d->brief / 4))
             break;
     }
     return done;
