@@ -245,14 +245,10 @@ apply_append(struct spool_log *l, struct waiting *w)
 }
 
 static void
-apply_copy(struct spool_log *l, struct waiting *w)
+apply_copy(struct waiting *w)
 {
-    const uint64_t len = entry_len(&w->entry);
-
     slice_add(w->slice, &w->entry);
-    w->slice->segment->live += len;
-    w->from->live = w->from->live > len ? w->from->live - len : 0;
-    w->from->empty_at = l->releases;
+    w->slice->segment->live += entry_len(&w->entry);
 }
 
 static void
@@ -263,7 +259,7 @@ apply(struct spool_log *l, struct waiting *w)
     w->stream->waiting = 0;
     switch (w->kind) {
     case WAITS_APPEND: apply_append(l, w); break;
-    case WAITS_COPY: apply_copy(l, w); break;
+    case WAITS_COPY: apply_copy(w); break;
     case WAITS_BURY:
         stream_bury(w->stream, w->entry.pos, w->entry.body);
         l->told(l->ctx, SPOOL_BURIED, w->ticket, true, w->entry.pos, NULL);

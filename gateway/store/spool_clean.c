@@ -68,13 +68,6 @@ is_elsewhere(struct spool_log *l, const struct slice *here, uint64_t pos)
     return false;
 }
 
-static void
-lose(struct segment *s, uint64_t len, uint64_t releases)
-{
-    s->live = s->live > len ? s->live - len : 0;
-    s->empty_at = releases;
-}
-
 /* The block stays with the batch until it is sent: so it is sent at once. */
 static int
 copy(struct spool_log *l, struct slice *sl, const struct entry *e, uint64_t *ret_len, struct err *err)
@@ -88,15 +81,12 @@ copy(struct spool_log *l, struct slice *sl, const struct entry *e, uint64_t *ret
     int rc;
 
     *ret_len = len;
-    if (is_elsewhere(l, sl, e->pos)) {
-        lose(sl->segment, len, l->releases);
+    if (is_elsewhere(l, sl, e->pos))
         return 0;
-    }
     if (record_read(l, sl, e, &r, &block, err) != 0) {
         if (err->code == ERR_NOMEM)
             return -1;
-        segment_damaged(l, sl->segment, e->at, err->text);
-        lose(sl->segment, len, l->releases); /* its file is kept aside */
+        segment_damaged(l, sl->segment, e->at, err->text); /* its file is kept aside */
         return 0;
     }
     if ((l->cold == NULL || !batch_fits(l, l->cold, len, st)) && cold_make(l, err) != 0)
@@ -112,7 +102,7 @@ copy(struct spool_log *l, struct slice *sl, const struct entry *e, uint64_t *ret
     const size_t tail = e->over - (size_t)RECORD_HEADER;
     const size_t was = (r.flags & RECORD_REVIVED) != 0 ? 8 : 0;
     const unsigned char *extra = (unsigned char *)block + r.body;
-    *w = (struct waiting){.kind = WAITS_COPY, .stream = st, .slice = to, .from = sl->segment};
+    *w = (struct waiting){.kind = WAITS_COPY, .stream = st, .slice = to};
     rc = batch_record(l, &r, was > 0 ? get_u64(extra) : 0, extra + was, (const char *)extra + tail - r.id,
                       &(struct spool_chunk){block, r.body}, 1, &w->entry, err);
     if (rc == 0 && r.body > OUT_SMALL)
@@ -179,12 +169,11 @@ spool_log_clean(struct spool_log *l, uint64_t bytes)
         if (l->batch.segment != NULL)
             batch_fail(l, &err);
         log_event(l->log, LOG_WARN, "spool_cleaning_failed", LOG_STR("error", err.text));
-        l->victim = NULL; /* begun anew, when something was released */
-        l->sparse = false;
+        l->victim = NULL; /* begun anew with the next call */
         return false;
     }
     if (rc == 1) {
-        /* What is left of it is released, elsewhere, or damaged. */
+        /* What is left of it is released, elsewhere, or damaged.  Not before: a release counts wherever a copy is. */
         l->victim->live = 0;
         l->victim->empty_at = l->releases;
         l->victim = NULL;

@@ -351,12 +351,16 @@ spool_log_dirty(const struct spool_log *l)
 static void
 sweep(struct spool_log *l)
 {
+    struct err err;
+
     for (size_t i = l->n_segments; i > 0; i--) {
         struct segment *s = l->segments[i - 1];
 
         if (s->live == 0 && s != l->hot && s != l->cold && s->empty_at <= l->written_releases &&
             (s->kind != SEGMENT_HOT || (l->hot != NULL && l->hot->based)))
             segment_drop(l, s);
+        else if (!s->sealed && s != l->hot && s != l->cold && !l->broken && segment_seal(l, s, &err) == 0)
+            l->sparse = true; /* it could not be sealed when it was to be */
     }
     spares_trim(l);
 }

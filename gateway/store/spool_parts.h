@@ -84,7 +84,6 @@ struct waiting {
     struct entry      entry;   /* of WAITS_BURY: pos, and the body's size */
     uint64_t          epoch, seq, old; /* old: of a revived one; else 0 */
     bool              dead;
-    struct segment   *from;    /* WAITS_COPY */
 };
 
 /* One batch: records that go to the end of one segment. */

@@ -15,6 +15,7 @@
 
 #include "disk.h"
 #include "err.h"
+#include "log.h"
 #include "store/spool_log.h"
 
 enum { SEEDS = 250, STREAMS = 4, TICKETS = 4096, BODY_CAP = 256 * 1024, SEGMENT = 64 * 1024, EPOCH = 7 };
@@ -39,6 +40,7 @@ struct world {
     unsigned char    *body;
     bool              broken, trace, told_full, faults;
     uint64_t          seed, starts, cuts, given, answered, failed, damaged;
+    struct log       *words_log; /* of a trace */
     const char       *wrong;
     char              words[300];
 };
@@ -250,7 +252,7 @@ see_dead(void *ctx, const struct spool_dead *dead)
         b->pos = dead->pos;
         return;
     }
-    WRONG(w, "a dead letter that nobody gave: %llu", U(dead->bundle.seq));
+    WRONG(w, "a dead letter that nobody gave: %s %llu, ticket %llu", dead->bundle.id, U(dead->pos), U(dead->bundle.seq));
 }
 
 static void
@@ -321,7 +323,8 @@ start(struct world *w)
     struct err err = {0};
 
     w->broken = false;
-    w->log = spool_log_open(&config, told, w, NULL, &err);
+    struct log *const words = w->trace ? w->words_log : NULL;
+    w->log = spool_log_open(&config, told, w, words, &err);
     TRACE(w, "start %llu: %s\n", U(w->starts), w->log == NULL ? err.text : "open");
     w->starts++;
     if (w->log == NULL && !w->disk.dead && !w->faults)
@@ -367,12 +370,17 @@ restart(struct world *w)
 static void
 check_disk(struct world *w)
 {
+    const double eio = w->disk.eio, nospace = w->disk.nospace, flush = w->disk.flush;
     struct spool_figures f;
 
+    w->disk.eio = w->disk.nospace = w->disk.flush = 0;
     commit(w, true);
     while (spool_log_clean(w->log, 1 << 20))
         continue;
     commit(w, true);
+    w->disk.eio = eio;
+    w->disk.nospace = nospace;
+    w->disk.flush = flush;
     spool_log_figures(w->log, &f);
     if (w->broken || w->disk.dead || spool_log_dirty(w->log))
         return;
@@ -432,6 +440,7 @@ close_world(struct world *w)
     w->disk.dead = true;
     spool_log_close(w->log);
     sim_disk_free(&w->disk);
+    log_free(w->words_log);
     free(w->body);
 }
 
@@ -442,6 +451,7 @@ run(struct world *w, uint64_t seed, bool trace)
     w->seed = seed;
     w->n = 1;
     w->trace = trace;
+    w->words_log = trace ? log_new(2, LOG_KEYVALUE, LOG_DEBUG, NULL) : NULL;
     w->body = malloc(BODY_CAP);
     w->chance = chance_stream(seed, 0);
     sim_disk_init(&w->disk, seed, chance_is(&w->chance, 0.3) ? 1 << 20 : 64 << 20);
