@@ -240,7 +240,7 @@ apply_append(struct spool_log *l, struct waiting *w)
     }
     /* What is in a file of its own is known by the log only through its stream's state. */
     if (w->slice->segment->kind == SEGMENT_BIG)
-        st->dirty = l->state_due = true;
+        st->dirty = st->whole = l->state_due = true;
     l->told(l->ctx, SPOOL_APPENDED, w->ticket, true, w->entry.pos, NULL);
 }
 

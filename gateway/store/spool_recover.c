@@ -470,7 +470,7 @@ adopt(struct spool_log *l, struct segment *s, struct err *err)
 
         if (sl->last < st->next || sl->count == 0)
             continue;
-        st->dirty = l->state_due = true;
+        st->dirty = st->whole = l->state_due = true;
         if (s->kind == SEGMENT_BIG && slice_entry(l, sl, 0, &e, err) == 0 &&
             read_part(l, s, e.at, header, sizeof(header), err) == 0 && record_get(&l->crc, s->nonce, header, &one.record)) {
             one.at = e.at;
