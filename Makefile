@@ -491,6 +491,7 @@ $(call bench,overshoot,bench/rabbit.c bench/report.c $(FLOOD_SRC) tests/system/l
     tests/system/sluiced.c tests/system/world.c common/clock.c common/err.c common/text.c,cmocka sluice rabbitmq jansson math)
 $(call bench,permit,bench/asker.c bench/crowd.c bench/echo.c bench/report.c tests/system/sluiced.c tests/system/world.c \
     common/clock.c common/err.c common/text.c $(WIRE_SRC),msgpack zmq math)
+$(call bench,spool,bench/report.c $(SPOOL_SRC),math)
 $(call bench,turn,bench/report.c tests/system/world.c common/clock.c common/err.c common/text.c $(CORE_SRC) $(WIRE_SRC),msgpack math)
 $(call bench,telemetry,tests/system/world.c $(TELEMETRY_SRC) gateway/broker/backoff.c common/clock.c common/err.c common/log.c common/mailbox.c \
     common/text.c common/thread.c,curl jansson rabbitmq)

@@ -58,7 +58,7 @@ record_lay(const struct record *r, unsigned char *at)
     at[12] = (unsigned char)r->head;
     at[13] = (unsigned char)(r->head >> 8);
     at[14] = r->id;
-    at[15] = r->type;
+    at[RECORD_TYPE_AT] = r->type;
     put_u64(at + 16, r->pos | (uint64_t)r->flags << 48 | (uint64_t)r->format << 56);
     put_u64(at + 24, r->epoch);
     put_u64(at + 32, r->seq);
@@ -88,12 +88,12 @@ record_get(const struct crc32c *c, uint64_t nonce, const unsigned char at[RECORD
 {
     const uint64_t packed = get_u64(at + 16);
 
-    if (at[15] < RECORD_BUNDLE || at[15] > RECORD_BASE || get_u32(at + 44) != 0 ||
+    if (at[RECORD_TYPE_AT] < RECORD_BUNDLE || at[RECORD_TYPE_AT] > RECORD_BASE || get_u32(at + 44) != 0 ||
         get_u32(at + 4) != crc32c_add(c, sum_begin(c, nonce), at + RECORD_SUMMED, RECORD_HEADER - RECORD_SUMMED))
         return false;
     *ret = (struct record){
         .sum = get_u32(at), .body = get_u32(at + 8), .head = (uint16_t)(at[12] | at[13] << 8), .id = at[14],
-        .type = at[15], .flags = (uint8_t)(packed >> 48), .format = (uint8_t)(packed >> 56), .pos = packed & POS_MAX,
+        .type = at[RECORD_TYPE_AT], .flags = (uint8_t)(packed >> 48), .format = (uint8_t)(packed >> 56), .pos = packed & POS_MAX,
         .epoch = get_u64(at + 24), .seq = get_u64(at + 32), .flushed = get_u32(at + 40),
     };
     return true;

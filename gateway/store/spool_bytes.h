@@ -15,6 +15,7 @@ enum {
     SPOOL_FORMAT = 1,
     SEGMENT_HEADER = 64, /* bytes; the first record begins here */
     RECORD_HEADER = 48,
+    RECORD_TYPE_AT = 15, /* where its type is */
     ENTRY_BYTES = 16,    /* of the index */
     SUMMARY_BYTES = 72,  /* and the id, to a multiple of 8 */
     TRAILER_BYTES = 64,

@@ -123,7 +123,7 @@ struct spool_log {
     size_t             n_streams, cap_streams;
     struct segment    *hot, *cold; /* those that are written; NULL: none yet */
     uint64_t           next_seq;
-    uint64_t           spares[SPARES_MAX];
+    uint64_t           spares[SPARES_MAX + 1];
     size_t             n_spares;
     bool               names_waiting; /* a name of a spare is not flushed: its old one may come back */
     uint64_t           releases, written_releases;

@@ -36,6 +36,20 @@ look(struct window *w, uint64_t at, size_t n)
     return w->bytes + (at - w->at);
 }
 
+/* The next place in the window where a record could begin: mostly there are zeroes, and many of them. */
+static uint64_t
+skip(const struct window *w, uint64_t at)
+{
+    while (at >= w->at && at + RECORD_HEADER <= w->at + w->len) {
+        const unsigned char type = w->bytes[at - w->at + RECORD_TYPE_AT];
+
+        if (type >= RECORD_BUNDLE && type <= RECORD_BASE)
+            break;
+        at += 8;
+    }
+    return at;
+}
+
 static bool
 is_whole(struct window *w, uint64_t nonce, uint64_t at, const struct record *r)
 {
@@ -81,7 +95,7 @@ scan_segment(struct spool_log *l, struct segment *s, uint64_t end, struct scan *
 
         if (!record_get(&l->crc, s->nonce, look(&w, at, RECORD_HEADER), &one.record) ||
             at + record_over(&one.record) + one.record.body > end) {
-            at += 8;
+            at = skip(&w, at + 8);
             continue;
         }
         one.whole = is_whole(&w, s->nonce, at, &one.record);

@@ -157,26 +157,47 @@ spare_make(struct spool_log *l, uint64_t size, bool mind_floor, uint64_t *ret, s
     return 0;
 }
 
+/* The lowest is the one that was never written, and goes first; the uppermost is used first: what was written before
+ * is flushed faster. */
+static void
+spare_keep(struct spool_log *l, uint64_t seq, bool written)
+{
+    const size_t at = written ? l->n_spares : 0;
+
+    memmove(l->spares + at + 1, l->spares + at, (l->n_spares - at) * sizeof(*l->spares));
+    l->spares[at] = seq;
+    l->n_spares++;
+}
+
+static void
+spare_drop_lowest(struct spool_log *l)
+{
+    char path[SPOOL_PATH_MAX];
+
+    spool_path(l, "spare", l->spares[0], path);
+    l->disk->unlink(l->disk->ctx, path);
+    l->n_spares--;
+    memmove(l->spares, l->spares + 1, l->n_spares * sizeof(*l->spares));
+}
+
 bool
 spares_fill(struct spool_log *l)
 {
-    while (l->n_spares < spares_needed(l))
-        if (spare_make(l, l->segment, true, &l->spares[l->n_spares], NULL) == 0)
-            l->n_spares++;
-        else
+    uint64_t seq;
+
+    while (l->n_spares < spares_needed(l)) {
+        if (spare_make(l, l->segment, true, &seq, NULL) != 0)
             return false;
+        spare_keep(l, seq, false);
+    }
     return true;
 }
 
 void
 spares_trim(struct spool_log *l)
 {
-    char path[SPOOL_PATH_MAX];
-
-    while (l->n_spares > spares_needed(l) && disk_used(l) > 2 * spool_log_held(l) + 3 * l->segment) {
-        spool_path(l, "spare", l->spares[--l->n_spares], path);
-        l->disk->unlink(l->disk->ctx, path);
-    }
+    while (l->n_spares > spares_needed(l) && disk_used(l) > 2 * spool_log_held(l) + 3 * l->segment)
+        spare_drop_lowest(l);
 }
 
 static int
@@ -184,12 +205,13 @@ spare_take(struct spool_log *l, uint64_t size, bool ingest, uint64_t *ret, struc
 {
     if (size != l->segment)
         return spare_make(l, size, ingest, ret, err);
-    if (ingest && (!spares_fill(l) || l->n_spares == spares_needed(l)))
-        return spare_make(l, size, true, ret, err) == 0 && l->n_spares >= spares_needed(l)
-                   ? 0
-                   : err_set(err, ERR_FULL, ENOSPC, "the spool's disk has no room for another segment");
-    if (l->n_spares == 0)
-        return spare_make(l, size, ingest, ret, err);
+    if (ingest && !spares_fill(l))
+        return err_set(err, ERR_FULL, ENOSPC, "the spool's disk has no room for its reserve");
+    if (l->n_spares == 0 || (ingest && l->n_spares == spares_needed(l))) {
+        if (spare_make(l, size, ingest, ret, err) != 0)
+            return -1;
+        spare_keep(l, *ret, false);
+    }
     *ret = l->spares[--l->n_spares];
     return 0;
 }
@@ -401,12 +423,12 @@ segment_drop(struct spool_log *l, struct segment *s)
         if (l->disk->rename(l->disk->ctx, path, to) == 0)
             l->aside += s->size;
         log_event(l->log, LOG_WARN, "spool_kept_aside", LOG_STR("file", to));
-    } else if (s->size == l->segment &&
-               (l->n_spares < spares_needed(l) ||
-                (l->n_spares < SPARES_MAX && disk_used(l) <= 2 * spool_log_held(l) + 3 * l->segment))) {
+    } else if (s->size == l->segment) {
+        if (l->n_spares == SPARES_MAX)
+            spare_drop_lowest(l);
         spool_path(l, "spare", s->seq, to);
         if (l->disk->rename(l->disk->ctx, path, to) == 0)
-            l->spares[l->n_spares++] = s->seq;
+            spare_keep(l, s->seq, true);
         l->names_waiting = true;
     } else {
         l->disk->unlink(l->disk->ctx, path);
