@@ -52,6 +52,8 @@ struct spool {
     pthread_mutex_t   lock;     /* of figures; no other is taken inside it */
     struct spool_figures figures;
     /* The thread's: */
+    struct spool_answer *told;  /* owned: of one commit, posted at once, so that what follows them is one batch */
+    size_t            n_told, cap_told;
     bool              asked;    /* nothing is done before the first request: streams and dead letters are being read */
     bool              cleaning;
     int64_t           states_us; /* when releases were written */
@@ -60,18 +62,27 @@ struct spool {
 /* --- answers --- */
 
 static void
-post(struct spool *s, const struct spool_answer *a)
+post(struct spool *s, const struct spool_answer *answers, size_t n)
 {
     struct pollfd stop = {.fd = s->stop_fd, .events = POLLIN};
 
-    while (mailbox_post(s->answers, a, 1, NULL) != 0) {
+    while (n > 0 && mailbox_post(s->answers, answers, n, NULL) != 0) {
         if (poll(&stop, 1, POST_PAUSE_MS) <= 0)
             continue;
-        log_event(s->log, LOG_ERROR, "spool_answer_lost", LOG_STR("error", "no memory"));
-        free(a->body);
-        free(a->text);
+        log_event(s->log, LOG_ERROR, "spool_answers_lost", LOG_INT("answers", n), LOG_STR("error", "no memory"));
+        for (size_t i = 0; i < n; i++) {
+            free(answers[i].body);
+            free(answers[i].text);
+        }
         return;
     }
+}
+
+static void
+post_told(struct spool *s)
+{
+    post(s, s->told, s->n_told);
+    s->n_told = 0;
 }
 
 static void
@@ -82,7 +93,27 @@ told(void *ctx, enum spool_kind kind, uint64_t ticket, bool ok, uint64_t pos, co
                              .text = why == NULL || *why == '\0' ? NULL : strdup(why)};
 
     a.full = kind == SPOOL_SPACE && !ok;
-    post(s, &a);
+    if (s->n_told == s->cap_told) {
+        const size_t cap = s->cap_told == 0 ? 64 : s->cap_told * 2;
+        struct spool_answer *at = reallocarray(s->told, cap, sizeof(*at));
+
+        if (at == NULL) {
+            post_told(s);
+            post(s, &a, 1);
+            return;
+        }
+        s->told = at;
+        s->cap_told = cap;
+    }
+    s->told[s->n_told++] = a;
+}
+
+/* Write and flush what waits, and answer. */
+static void
+commit(struct spool *s, bool states)
+{
+    spool_log_commit(s->engine, states);
+    post_told(s);
 }
 
 static void
@@ -121,10 +152,10 @@ fetch(struct spool *s, const struct request *r)
         }
         a.ticket = r->ticket;
         room -= a.bundle.size < room ? a.bundle.size : room;
-        post(s, &a);
+        post(s, &a, 1);
     }
     end.pos = pos;
-    post(s, &end);
+    post(s, &end, 1);
 }
 
 static void
@@ -157,9 +188,9 @@ serve_all(struct spool *s, struct request *requests, size_t n)
             continue;
         serve(s, r);
         if (spool_log_waiting(s->engine) >= BATCH_BYTES)
-            spool_log_commit(s->engine, false);
+            commit(s, false);
     }
-    spool_log_commit(s->engine, false);
+    commit(s, false);
     for (size_t i = 0; i < n; i++) {
         if (requests[i].kind == REQUEST_FETCH)
             serve(s, &requests[i]);
@@ -175,10 +206,11 @@ keep_house(struct spool *s)
     if (!spool_log_dirty(s->engine)) {
         s->states_us = now;
     } else if (now - s->states_us >= states_after_ms(s) * 1000) {
-        spool_log_commit(s->engine, true);
+        commit(s, true);
         s->states_us = now;
     }
     s->cleaning = spool_log_clean(s->engine, CLEAN_BYTES);
+    post_told(s);
     publish_figures(s);
 }
 
@@ -246,6 +278,7 @@ spool_open(const struct spool_config *config, struct mailbox *answers, struct lo
     else if ((s->requests = mailbox_new(sizeof(struct request), err)) != NULL)
         s->engine = spool_log_open(config, told, s, log, err);
     if (s->engine != NULL) {
+        post_told(s);
         publish_figures(s);
         s->running = thread_start(&s->thread, run, s, "the spool's thread", err) == 0;
     }
@@ -349,6 +382,8 @@ spool_close(struct spool *s)
         pthread_join(s->thread, NULL);
     }
     spool_log_close(s->engine);
+    post_told(s);
+    free(s->told);
     mailbox_free(s->requests);
     pthread_mutex_destroy(&s->lock);
     if (s->stop_fd >= 0)
