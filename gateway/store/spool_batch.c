@@ -65,7 +65,8 @@ batch_send(struct spool_log *l, struct err *err)
     if (fd < 0)
         return -1;
     if (disk_write(l->disk, fd, b->iov, n, at) != 0)
-        return err_set(err, errno == ENOSPC || errno == EDQUOT ? ERR_FULL : ERR_IO, errno, "the spool cannot be written");
+        return err_set(err, errno == ENOSPC || errno == EDQUOT ? ERR_FULL : ERR_IO, errno,
+                       "the spool cannot be written");
     l->written += len;
     return 0;
 }

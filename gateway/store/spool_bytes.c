@@ -93,7 +93,8 @@ record_get(const struct crc32c *c, uint64_t nonce, const unsigned char at[RECORD
         return false;
     *ret = (struct record){
         .sum = get_u32(at), .body = get_u32(at + 8), .head = (uint16_t)(at[12] | at[13] << 8), .id = at[14],
-        .type = at[RECORD_TYPE_AT], .flags = (uint8_t)(packed >> 48), .format = (uint8_t)(packed >> 56), .pos = packed & POS_MAX,
+        .type = at[RECORD_TYPE_AT], .flags = (uint8_t)(packed >> 48), .format = (uint8_t)(packed >> 56),
+        .pos = packed & POS_MAX,
         .epoch = get_u64(at + 24), .seq = get_u64(at + 32), .flushed = get_u32(at + 40),
     };
     return true;
@@ -140,7 +141,8 @@ entry_get(const unsigned char at[ENTRY_BYTES], struct entry *ret)
 {
     const uint64_t packed = get_u64(at);
 
-    *ret = (struct entry){.pos = packed >> 16, .over = packed & 0xffff, .at = get_u32(at + 8), .body = get_u32(at + 12)};
+    *ret = (struct entry){.pos = packed >> 16, .over = packed & 0xffff, .at = get_u32(at + 8),
+                          .body = get_u32(at + 12)};
 }
 
 size_t

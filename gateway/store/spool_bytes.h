@@ -114,7 +114,8 @@ void entry_get(const unsigned char at[ENTRY_BYTES], struct entry *ret);
 size_t summary_put(const struct summary *s, const char *id, unsigned char *at);
 size_t summary_get(const unsigned char *at, size_t len, struct summary *ret, const char **ret_id);
 
-void trailer_put(const struct crc32c *c, const struct trailer *t, const void *summaries, unsigned char at[TRAILER_BYTES]);
+void trailer_put(const struct crc32c *c, const struct trailer *t, const void *summaries,
+                 unsigned char at[TRAILER_BYTES]);
 bool trailer_get(const unsigned char at[TRAILER_BYTES], struct trailer *ret);
 bool trailer_fits(const struct crc32c *c, const unsigned char at[TRAILER_BYTES], const void *summaries);
 

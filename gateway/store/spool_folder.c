@@ -39,8 +39,8 @@ refuse(const struct spool_log *l, int sys, struct err *err)
     switch (sys) {
     case ENOENT:
         return err_set(err, ERR_CONFIG, 0,
-                       "spool.dir %.80s is not there, nor is the folder that it would be in: create that one (mkdir -p), "
-                       "owned by the user that sluiced runs as",
+                       "spool.dir %.80s is not there, nor is the folder that it would be in: create that one "
+                       "(mkdir -p), owned by the user that sluiced runs as",
                        l->dir);
     case ENOTDIR:
         return err_set(err, ERR_CONFIG, 0, "spool.dir %.80s is not a folder: name one", l->dir);
@@ -55,7 +55,8 @@ refuse(const struct spool_log *l, int sys, struct err *err)
     case EISDIR:
     case ELOOP:
         return err_set(err, ERR_CONFIG, 0,
-                       "spool.dir %.80s: what is in the place of spool.lock or FORMAT is not a file: move it away", l->dir);
+                       "spool.dir %.80s: what is in the place of spool.lock or FORMAT is not a file: move it away",
+                       l->dir);
     default:
         return err_set(err, ERR_IO, sys, "spool.dir %.80s cannot be opened", l->dir);
     }
@@ -169,7 +170,8 @@ format_write(struct spool_log *l, struct err *err)
     const int sys = errno;
     l->disk->close(l->disk->ctx, fd);
     if (rc != 0 || l->disk->rename(l->disk->ctx, path, to) != 0)
-        return err_set(err, ERR_IO, rc != 0 ? sys : errno, "spool.dir %.80s: FORMAT cannot be written: make room", l->dir);
+        return err_set(err, ERR_IO, rc != 0 ? sys : errno, "spool.dir %.80s: FORMAT cannot be written: make room",
+                       l->dir);
     return folder_flush(l, err);
 }
 
@@ -193,8 +195,8 @@ format_check(struct spool_log *l, struct err *err)
     const long format = ours ? strtol(text + strlen(format_text), NULL, 10) : 0;
     if (format > SPOOL_FORMAT)
         return err_set(err, ERR_CONFIG, 0,
-                       "spool.dir %.80s is of format %ld, written by a newer sluiced; this one knows format %d: install "
-                       "the newer one again, or name another folder",
+                       "spool.dir %.80s is of format %ld, written by a newer sluiced; this one knows format %d: "
+                       "install the newer one again, or name another folder",
                        l->dir, format, SPOOL_FORMAT);
     if (format < 1)
         return err_set(err, ERR_CONFIG, 0,
@@ -225,8 +227,8 @@ take_lock(struct spool_log *l, struct err *err)
         (void)disk_read_at(l->disk, l->lock_fd, pid, (size_t)size, 0);
     pid[strspn(pid, "0123456789")] = '\0';
     return err_set(err, ERR_CONFIG, 0,
-                   "spool.dir %.80s is in use by another gateway (process %s): stop that one, or give this one a folder of "
-                   "its own",
+                   "spool.dir %.80s is in use by another gateway (process %s): stop that one, or give this one a "
+                   "folder of its own",
                    l->dir, pid[0] == '\0' ? "unknown" : pid);
 }
 
@@ -279,8 +281,8 @@ folder_open(struct spool_log *l, struct err *err)
                        l->dir, s.name);
     if (!s.format && s.ours)
         return err_set(err, ERR_CONFIG, 0,
-                       "spool.dir %.80s has segments and no file FORMAT: it is not whole; restore FORMAT (\"%s%d\"), or "
-                       "name another folder",
+                       "spool.dir %.80s has segments and no file FORMAT: it is not whole; restore FORMAT (\"%s%d\"), "
+                       "or name another folder",
                        l->dir, format_text, SPOOL_FORMAT);
     if (take_lock(l, err) != 0)
         return -1;

@@ -1,4 +1,4 @@
-/* spool_log.c - the engine's calls: what is appended, buried, revived, released, fetched, and when files are dropped. */
+/* spool_log.c - the engine's calls: append, bury, revive, release, fetch; and when files are dropped. */
 #include "spool_log.h"
 
 #include <errno.h>
@@ -59,7 +59,8 @@ check_room(struct spool_log *l, uint64_t size, struct err *err)
     if (!l->full && l->appended_bytes - l->asked > ROOM_EVERY && is_short(l, 0))
         set_full(l, true);
     if (l->full || total + size > l->limit)
-        return err_set(err, ERR_FULL, 0, "the spool is full: %" PRIu64 " of %" PRIu64 " bytes, %" PRIu64 " free on its disk",
+        return err_set(err, ERR_FULL, 0,
+                       "the spool is full: %" PRIu64 " of %" PRIu64 " bytes, %" PRIu64 " free on its disk",
                        total, l->limit, l->room);
     return 0;
 }
@@ -456,7 +457,8 @@ read_dead(struct spool_log *l, struct slice *sl, const struct entry *e, struct r
 }
 
 static void
-tell_dead(struct spool_log *l, struct stream *st, uint64_t pos, void (*each)(void *, const struct spool_dead *), void *ctx)
+tell_dead(struct spool_log *l, struct stream *st, uint64_t pos, void (*each)(void *, const struct spool_dead *),
+          void *ctx)
 {
     struct spool_dead dead = {.bundle = {.id = st->id, .dead = true}, .pos = pos};
     struct err err = {0};

@@ -19,7 +19,8 @@ enum {
     RESERVE = 2,                     /* spare segments that nothing is appended to: the cleaner's, and for releases */
     SPARES_MAX = 3,
     OPEN_MAX = 64,                   /* descriptors of segments */
-    PAGES = 16, PAGE_BYTES = 4096,   /* of indexes, in memory */
+    PAGES = 16,                      /* of indexes, in memory */
+    PAGE_BYTES = 4096,
     OUT_IOV = 512,
     OUT_ARENA = 1024 * 1024,         /* small pieces of one write, side by side */
     OUT_SMALL = 4096,                /* a piece up to this is copied there */

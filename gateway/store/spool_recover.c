@@ -29,7 +29,8 @@ set_aside(struct spool_log *l, struct segment *s, const char *why)
 }
 
 static int
-index_read(struct spool_log *l, struct segment *s, const struct trailer *t, const unsigned char *trailer, struct err *err)
+index_read(struct spool_log *l, struct segment *s, const struct trailer *t, const unsigned char *trailer,
+           struct err *err)
 {
     unsigned char *all;
     size_t at = 0, len = t->summaries_len;
@@ -86,7 +87,8 @@ refuse_file(const struct spool_log *l, const char *path, int sys, struct err *er
     if (sys == EISDIR || sys == ELOOP || sys == ENXIO)
         return err_set(err, ERR_CONFIG, 0, "%.120s is not a file of a spool, and in its way: move it away", path);
     if (sys == EACCES || sys == EPERM)
-        return err_set(err, ERR_CONFIG, sys, "%.120s cannot be opened: chown it to the user that sluiced runs as", path);
+        return err_set(err, ERR_CONFIG, sys, "%.120s cannot be opened: chown it to the user that sluiced runs as",
+                       path);
     return err_set(err, ERR_IO, sys, "spool.dir %.60s: a segment cannot be opened", l->dir);
 }
 
@@ -113,8 +115,8 @@ load(struct spool_log *l, uint64_t number, struct err *err)
     const bool headed = disk_read_at(l->disk, s->fd, at, sizeof(at), 0) == 0 && segment_header_get(&l->crc, at, &h);
     bool ended = disk_read_at(l->disk, s->fd, end, sizeof(end), s->size - TRAILER_BYTES) == 0 && trailer_get(end, &t);
     if (headed && h.format > SPOOL_FORMAT)
-        return err_set(err, ERR_CONFIG, 0, "%.100s is of format %" PRIu32 ": install the newer sluiced that wrote it", path,
-                       h.format);
+        return err_set(err, ERR_CONFIG, 0, "%.100s is of format %" PRIu32 ": install the newer sluiced that wrote it",
+                       path, h.format);
     ended = ended && (headed ? t.nonce == h.nonce : t.seq == number);
     if (!headed && !ended)
         return set_aside(l, s, "it does not begin as a segment");
@@ -259,7 +261,8 @@ replay_bundle(struct spool_log *l, struct segment *s, const struct scanned *one,
 }
 
 static int
-take_record(struct spool_log *l, struct segment *s, const struct scanned *one, bool entries, bool replay, struct err *err)
+take_record(struct spool_log *l, struct segment *s, const struct scanned *one, bool entries, bool replay,
+            struct err *err)
 {
     const struct record *r = &one->record;
     struct stream *st;
@@ -451,13 +454,15 @@ read_log(struct spool_log *l, struct err *err)
         struct segment *s = l->segments[i];
         const bool replay = s->kind == SEGMENT_HOT && s->order >= base;
 
-        if ((!s->sealed || replay) && read_records(l, s, s == newest[s->kind] || s->kind == SEGMENT_BIG, replay, err) != 0)
+        const bool last = s == newest[s->kind] || s->kind == SEGMENT_BIG;
+
+        if ((!s->sealed || replay) && read_records(l, s, last, replay, err) != 0)
             return -1;
     }
     return 0;
 }
 
-/* What the states do not know yet: the last bundles that have a file of their own; and, where states are damaged, more. */
+/* What the states do not know yet: the last bundles that have a file of their own; where states are damaged, more. */
 static int
 adopt(struct spool_log *l, struct segment *s, struct err *err)
 {
@@ -472,7 +477,8 @@ adopt(struct spool_log *l, struct segment *s, struct err *err)
             continue;
         st->dirty = st->whole = l->state_due = true;
         if (s->kind == SEGMENT_BIG && slice_entry(l, sl, 0, &e, err) == 0 &&
-            read_part(l, s, e.at, header, sizeof(header), err) == 0 && record_get(&l->crc, s->nonce, header, &one.record)) {
+            read_part(l, s, e.at, header, sizeof(header), err) == 0 &&
+            record_get(&l->crc, s->nonce, header, &one.record)) {
             one.at = e.at;
             if (replay_bundle(l, s, &one, st, err) != 0)
                 return -1;

@@ -16,8 +16,8 @@ struct scan {
     uint64_t        flushed; /* up to here it was on the disk, as its own records say */
 };
 
-/* Look through the file up to end.  After what is no record it goes on at the next that is; so it does after what cannot
- * be read, and *ret_unread is true. */
+/* Look through the file up to end.  After what is no record it goes on at the next that is; so it does after what
+ * cannot be read, and *ret_unread is true. */
 int scan_segment(struct spool_log *l, struct segment *s, uint64_t end, struct scan *ret, bool *ret_unread,
                  struct err *err);
 void scan_free(struct scan *scan);

@@ -98,8 +98,10 @@ slice_add(struct slice *sl, const struct entry *e)
     } else if (sl->last != last) {
         struct stream *st = sl->stream;
 
+        uint64_t *reach = &st->reach[st->n_slices - 1];
+
         if (st->slices[st->n_slices - 1] == sl)
-            st->reach[st->n_slices - 1] = sl->last > st->reach[st->n_slices - 1] ? sl->last : st->reach[st->n_slices - 1];
+            *reach = sl->last > *reach ? sl->last : *reach;
         else
             stream_reach(st);
     }

@@ -1,7 +1,7 @@
 /* disk.h - a simulated disk: what was not flushed may be lost in any part, and it fails as it is told to.
  *
- * Written bytes are in its memory at once, and on its platter after a flush; a power cut keeps any 512 bytes or 4 KiB of
- * what was not flushed, and names only from the folder's last flush on, in their order.  Thread: one. */
+ * Written bytes are in its memory at once, and on its platter after a flush; a power cut keeps any 512 bytes or 4 KiB
+ * of what was not flushed, and names only from the folder's last flush on, in their order.  Thread: one. */
 #ifndef SIM_DISK_H
 #define SIM_DISK_H
 

@@ -252,7 +252,8 @@ see_dead(void *ctx, const struct spool_dead *dead)
         b->pos = dead->pos;
         return;
     }
-    WRONG(w, "a dead letter that nobody gave: %s %llu, ticket %llu", dead->bundle.id, U(dead->pos), U(dead->bundle.seq));
+    WRONG(w, "a dead letter that nobody gave: %s %llu, ticket %llu",
+          dead->bundle.id, U(dead->pos), U(dead->bundle.seq));
 }
 
 static void
