@@ -108,14 +108,6 @@ told(void *ctx, enum spool_kind kind, uint64_t ticket, bool ok, uint64_t pos, co
     s->told[s->n_told++] = a;
 }
 
-/* Write and flush what waits, and answer. */
-static void
-commit(struct spool *s, bool states)
-{
-    spool_log_commit(s->engine, states);
-    post_told(s);
-}
-
 static void
 publish_figures(struct spool *s)
 {
@@ -125,6 +117,15 @@ publish_figures(struct spool *s)
     pthread_mutex_lock(&s->lock);
     s->figures = now;
     pthread_mutex_unlock(&s->lock);
+}
+
+/* Write and flush what waits, and answer. */
+static void
+commit(struct spool *s, bool states)
+{
+    spool_log_commit(s->engine, states);
+    publish_figures(s); /* first: who is answered may ask for them */
+    post_told(s);
 }
 
 /* --- requests --- */

@@ -87,6 +87,12 @@ record_over(const struct record *r)
 }
 
 static inline uint64_t
+record_len(const struct record *r)
+{
+    return ((uint64_t)record_over(r) + r->body + 7) & ~(uint64_t)7;
+}
+
+static inline uint64_t
 entry_len(const struct entry *e)
 {
     return ((uint64_t)e->over + e->body + 7) & ~(uint64_t)7;

@@ -112,8 +112,10 @@ load(struct spool_log *l, uint64_t number, struct err *err)
         return err_set(err, ERR_IO, errno, "%.100s: its size cannot be told", path);
     if (s->size < SEGMENT_HEADER + TRAILER_BYTES || s->size > UINT32_MAX)
         return set_aside(l, s, "it has no size of a segment");
-    const bool headed = disk_read_at(l->disk, s->fd, at, sizeof(at), 0) == 0 && segment_header_get(&l->crc, at, &h);
-    bool ended = disk_read_at(l->disk, s->fd, end, sizeof(end), s->size - TRAILER_BYTES) == 0 && trailer_get(end, &t);
+    const bool read = disk_read_at(l->disk, s->fd, end, sizeof(end), s->size - TRAILER_BYTES) == 0;
+    const bool first = disk_read_at(l->disk, s->fd, at, sizeof(at), 0) == 0 && segment_header_get(&l->crc, at, &h);
+    const bool headed = first || (read && segment_header_get(&l->crc, end, &h)); /* it is there twice */
+    bool ended = read && trailer_get(end, &t);
     if (headed && h.format > SPOOL_FORMAT)
         return err_set(err, ERR_CONFIG, 0, "%.100s is of format %" PRIu32 ": install the newer sluiced that wrote it",
                        path, h.format);
@@ -124,8 +126,8 @@ load(struct spool_log *l, uint64_t number, struct err *err)
     s->order = headed ? h.seq : t.seq;
     s->kind = headed ? h.kind : t.kind;
     s->used = SEGMENT_HEADER;
-    if (!headed || s->order != number)
-        segment_damaged(l, s, 0, headed ? "its name is another segment's" : "its header is not whole");
+    if (!first || s->order != number)
+        segment_damaged(l, s, 0, first ? "its name is another segment's" : "its header is not whole");
     l->next_seq = l->next_seq > s->order ? l->next_seq : s->order + 1;
     return ended ? index_read(l, s, &t, end, err) : 0;
 }
@@ -302,11 +304,11 @@ believe(struct spool_log *l, struct segment *s, const struct scan *scan, bool la
             break;
         if (hole)
             segment_damaged(l, s, at, "a record is not what was written");
-        at = (one->at + record_over(&one->record) + one->record.body + 7) & ~(uint64_t)7;
+        at = one->at + record_len(&one->record);
     }
     if (last && at < scan->flushed) {
         segment_damaged(l, s, at, "a record is not what was written");
-        at = scan->flushed;
+        at = scan->flushed < s->size ? scan->flushed : s->size;
     }
     *ret_end = at;
     return n;
@@ -425,7 +427,7 @@ is_base(struct spool_log *l, struct segment *s)
             return true;
         if (r.type != RECORD_STATE)
             return false;
-        at += (record_over(&r) + r.body + 7) & ~(uint64_t)7;
+        at += record_len(&r);
     }
     return false;
 }

@@ -94,7 +94,7 @@ scan_segment(struct spool_log *l, struct segment *s, uint64_t end, struct scan *
         struct scanned one = {.at = at};
 
         if (!record_get(&l->crc, s->nonce, look(&w, at, RECORD_HEADER), &one.record) ||
-            at + record_over(&one.record) + one.record.body > end) {
+            at + record_len(&one.record) > end) {
             at = skip(&w, at + 8);
             continue;
         }
@@ -103,7 +103,7 @@ scan_segment(struct spool_log *l, struct segment *s, uint64_t end, struct scan *
             ret->flushed = one.record.flushed;
         if (push(ret, &one) != 0)
             rc = err_set(err, ERR_NOMEM, errno, "the records of a segment");
-        at += (record_over(&one.record) + one.record.body + 7) & ~(uint64_t)7;
+        at += record_len(&one.record);
     }
     rc = w.fd < 0 ? -1 : rc;
     *ret_unread = w.unread;

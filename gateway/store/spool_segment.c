@@ -218,15 +218,18 @@ spare_take(struct spool_log *l, uint64_t size, bool ingest, uint64_t *ret, struc
 
 /* --- making one --- */
 
+/* Twice, since without it no record can be believed: the one at the end stands where the trailer will. */
 static int
 header_write(struct spool_log *l, struct segment *s, struct err *err)
 {
     unsigned char at[SEGMENT_HEADER];
 
     segment_header_put(&l->crc, &(struct segment_header){SPOOL_FORMAT, s->kind, s->nonce, s->seq, s->size}, at);
-    if (disk_write_at(l->disk, s->fd, at, sizeof(at), 0) != 0 || l->disk->fsync(l->disk->ctx, s->fd) != 0)
+    if (disk_write_at(l->disk, s->fd, at, sizeof(at), 0) != 0 ||
+        disk_write_at(l->disk, s->fd, at, sizeof(at), s->size - sizeof(at)) != 0 ||
+        l->disk->fsync(l->disk->ctx, s->fd) != 0)
         return err_set(err, ERR_IO, errno, "a segment cannot be begun");
-    l->written += sizeof(at);
+    l->written += 2 * sizeof(at);
     l->flushes++;
     return 0;
 }

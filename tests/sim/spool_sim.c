@@ -28,7 +28,7 @@ struct bundle {
     uint64_t  pos, size, old; /* old: the ticket that it revives */
     bool      released, released_sure;
     bool      dead, dead_maybe; /* by the last answer; or asked for, and not answered */
-    bool      there;
+    bool      there, lost;
 };
 
 struct world {
@@ -38,7 +38,9 @@ struct world {
     struct bundle     bundles[TICKETS];
     uint64_t          n;        /* the next ticket; 0 is none */
     unsigned char    *body;
-    bool              broken, trace, told_full, faults;
+    bool              broken, trace, faults;
+    int               how;      /* it was damaged */
+    bool              hurt;     /* what is lost may be, if it is told of */
     uint64_t          seed, starts, cuts, given, answered, failed, damaged;
     struct log       *words_log; /* of a trace */
     const char       *wrong;
@@ -201,9 +203,9 @@ check_found(struct world *w, int stream, const struct spool_answer *a)
         WRONG(w, "%s %llu: ticket %llu was altered", names[stream], U(a->pos), U(t));
     if (b->fate == ANSWERED && b->pos != a->pos)
         WRONG(w, "%s: ticket %llu is at %llu, not at %llu", names[stream], U(t), U(a->pos), U(b->pos));
-    if (b->fate == ANSWERED && b->released_sure)
+    if (b->fate == ANSWERED && b->released_sure && !w->hurt)
         WRONG(w, "%s %llu: ticket %llu was released, and is back", names[stream], U(a->pos), U(t));
-    if (b->dead && !b->dead_maybe && b->fate == ANSWERED)
+    if (b->dead && !b->dead_maybe && b->fate == ANSWERED && !w->hurt)
         WRONG(w, "%s %llu: ticket %llu is a dead letter, and was fetched", names[stream], U(a->pos), U(t));
     b->there = true;
     b->pos = a->pos;
@@ -223,6 +225,9 @@ read_stream(struct world *w, int stream)
             return;
         if (found == SPOOL_UNREADABLE) {
             w->damaged++;
+            spool_log_release(w->log, names[stream], w->hurt ? pos : 0);
+            if (w->hurt)
+                continue;
             WRONG(w, "%s %llu: %s", names[stream], U(pos), err.text);
             return;
         }
@@ -243,15 +248,17 @@ see_dead(void *ctx, const struct spool_dead *dead)
         if (!named || b->old != 0)
             continue;
         b = revived(w, t, dead->pos);
-        if (b->fate == ANSWERED && b->released_sure)
+        if (b->fate == ANSWERED && b->released_sure && !w->hurt)
             WRONG(w, "ticket %llu was released, and is a dead letter again", U(t));
-        if (dead->bundle.size != b->size)
+        if (dead->bundle.size != b->size && !w->hurt)
             WRONG(w, "the dead letter of ticket %llu has %llu bytes", U(t), U(dead->bundle.size));
         b->there = true;
         b->dead = true;
         b->pos = dead->pos;
         return;
     }
+    if (w->hurt) /* its place is known, and no more */
+        return;
     WRONG(w, "a dead letter that nobody gave: %s %llu, ticket %llu",
           dead->bundle.id, U(dead->pos), U(dead->bundle.seq));
 }
@@ -271,13 +278,13 @@ see_stream(void *ctx, const struct spool_stream *stream)
         bytes += b->there && !b->dead ? b->size : 0;
         if (b->old == 0 && b->fate == ANSWERED && t > last)
             last = t;
-        if (b->fate == ANSWERED && b->pos >= stream->next)
+        if (b->fate == ANSWERED && b->pos >= stream->next && (!w->hurt || b->there))
             WRONG(w, "%s: position %llu is to be given again", stream->id, U(b->pos));
     }
-    if (count != stream->count || bytes != stream->bytes)
+    if (!w->hurt && (count != stream->count || bytes != stream->bytes))
         WRONG(w, "%s: %llu bundles of %llu bytes, told as %llu of %llu", stream->id, U(count), U(bytes),
               U(stream->count), U(stream->bytes));
-    if (stream->seq < last)
+    if (!w->hurt && stream->seq < last)
         WRONG(w, "%s: the mark is at %llu, and %llu was answered", stream->id, U(stream->seq), U(last));
 }
 
@@ -302,6 +309,8 @@ check_all(struct world *w, bool settled)
         struct bundle *b = &w->bundles[t];
 
         if (b->fate == ANSWERED && !b->released && !b->there)
+            b->lost = w->hurt;
+        if (b->fate == ANSWERED && !b->released && !b->there && !w->hurt)
             WRONG(w, "ticket %llu was answered for at %s %llu, and is lost", U(t), names[b->stream], U(b->pos));
         if (!settled)
             continue;
@@ -530,6 +539,86 @@ whatever_befalls_the_disk_what_was_answered_for_is_there(void **state)
                   U(answered), U(failed));
 }
 
+/* A part of a segment's file is not what it was: a bit, a page, its end; or two have each other's names. */
+static void
+damage(struct world *w)
+{
+    struct sim_disk *d = &w->disk;
+    const int64_t how = chance_below(&w->chance, 4);
+    w->how = (int)how;
+    int segments[SIM_FILES], n = 0;
+
+    for (int i = 0; i < d->now.n; i++)
+        if (strncmp(d->now.list[i].name, "seg-", 4) == 0)
+            segments[n++] = i;
+    if (n == 0)
+        return;
+    struct sim_name *name = &d->now.list[segments[chance_below(&w->chance, n)]];
+    struct sim_file *f = &d->files[name->file];
+    const uint64_t at = chance_is(&w->chance, 0.5) ? (uint64_t)chance_log(&w->chance, 1, (int64_t)f->size) - 1
+                                                   : (uint64_t)chance_below(&w->chance, (int64_t)f->size);
+    TRACE(w, "damage %d at %llu of %s\n", (int)how, U(at), name->name);
+    if (how == 0) {
+        f->now[at] ^= (unsigned char)(1 << chance_below(&w->chance, 8));
+    } else if (how == 1) {
+        memset(f->now + at, 0, f->size - at < 4096 ? f->size - at : 4096);
+    } else if (how == 2) {
+        memset(f->now + at, 0, f->size - at);
+        f->size = at;
+    } else {
+        struct sim_name *other = &d->now.list[segments[chance_below(&w->chance, n)]];
+        const int file = name->file;
+
+        name->file = other->file;
+        other->file = file;
+    }
+}
+
+static void
+damage_takes_what_it_hit_and_the_spool_goes_on(void **state)
+{
+    const uint64_t first = number("SEED", 1), n = number("SEEDS", SEEDS);
+    struct world *w = malloc(sizeof(*w));
+    uint64_t lost[4] = {0}, there[4] = {0};
+
+    (void)state;
+    for (uint64_t seed = first; seed < first + n; seed++) {
+        memset(w, 0, sizeof(*w));
+        w->n = 1;
+        w->trace = number("TRACE", 0) != 0;
+        w->body = malloc(BODY_CAP);
+        w->chance = chance_stream(seed, 2);
+        sim_disk_init(&w->disk, seed, 64 << 20);
+        assert_true(start(w));
+        for (int64_t steps = chance_log(&w->chance, 20, 300); steps > 0; steps--)
+            act(w);
+        if (chance_is(&w->chance, 0.5))
+            commit(w, true);
+        spool_log_close(w->log);
+        damage(w);
+        w->hurt = true;
+        if (start(w)) {
+            check_all(w, true);
+            for (uint64_t t = 1; t < w->n; t++) {
+                lost[w->how] += w->bundles[t].lost;
+                there[w->how] += w->bundles[t].there;
+            }
+            drain(w);
+        }
+        const bool wrong = w->wrong != NULL;
+        close_world(w);
+        if (wrong) {
+            print_message("seed %llu: %s\n", U(seed), w->words);
+            free(w);
+            fail();
+        }
+    }
+    free(w);
+    static const char *const hows[] = {"a bit", "a page", "an end", "two names"};
+    for (int i = 0; i < 4; i++)
+        print_message("%s: %llu bundles there, %llu lost\n", hows[i], U(there[i]), U(lost[i]));
+}
+
 /* One history, cut at each of its writes. */
 static void
 a_power_cut_after_any_write_of_a_history_loses_nothing(void **state)
@@ -575,6 +664,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whatever_befalls_the_disk_what_was_answered_for_is_there),
+        cmocka_unit_test(damage_takes_what_it_hit_and_the_spool_goes_on),
         cmocka_unit_test(a_power_cut_after_any_write_of_a_history_loses_nothing),
     };
 
