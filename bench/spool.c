@@ -1,10 +1,10 @@
 /* spool.c - what does it cost that an answer comes after the flush?  Beside a bare loop of append and fdatasync with
  * the same sizes and batches in recycled files.
  *
- *     bench/spool [DIR [MIB [RECOVERY_MIB]]]
+ *     bench/spool [--quick] [--dir DIR] [--mib N] [--recovery-mib N]
  *
- * Alternating, medians of ROUNDS.  MIB: written in each round of the large sizes; RECOVERY_MIB: what lies in the spool
- * that is opened again.  DIR: on the disk in question; it has to be empty, or not there. */
+ * Alternating, medians of ROUNDS.  --mib: written in each round of the large sizes; --recovery-mib: what lies in the
+ * spool that is opened again.  --dir: on the disk in question; it must not be there yet. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -168,7 +168,7 @@ compare(struct bench *b, const struct subject *s, struct report *r, int fd)
     report_add(r, s->name, metric, parts, ROUNDS, "");
 }
 
-/* Fill it, with 1 KiB bundles that nobody takes; then open it again. */
+/* Fill it, with bundles that nobody takes; then open it again. */
 static void
 recover(struct bench *b, struct report *r)
 {
@@ -210,12 +210,24 @@ amplify(struct bench *b, struct report *r)
 int
 main(int argc, char **argv)
 {
-    struct bench b = {.mib = argc > 2 ? strtoull(argv[2], NULL, 10) : 256,
-                      .recovery_mib = argc > 3 ? strtoull(argv[3], NULL, 10) : 1024};
+    struct bench b = {.dir = "/var/tmp/sluice-bench-spool", .mib = 256, .recovery_mib = 1024};
     struct report *r = report_new("spool");
     char command[PATH + 32];
 
-    snprintf(b.dir, sizeof(b.dir), "%s", argc > 1 ? argv[1] : "/var/tmp/sluice-bench-spool");
+    for (int i = 1; i < argc; i++) {
+        const bool more = i + 1 < argc;
+
+        if (strcmp(argv[i], "--quick") == 0)
+            b.mib = b.recovery_mib = 16;
+        else if (strcmp(argv[i], "--dir") == 0 && more)
+            snprintf(b.dir, sizeof(b.dir), "%s", argv[++i]);
+        else if (strcmp(argv[i], "--mib") == 0 && more)
+            b.mib = strtoull(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--recovery-mib") == 0 && more)
+            b.recovery_mib = strtoull(argv[++i], NULL, 10);
+        else
+            die(argv[i], "usage: spool [--quick] [--dir DIR] [--mib N] [--recovery-mib N]");
+    }
     b.answers = mailbox_new(sizeof(struct spool_answer), NULL);
     b.body = malloc(MIB);
     if (r == NULL || b.answers == NULL || b.body == NULL || mkdir(b.dir, 0700) != 0)
