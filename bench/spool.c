@@ -213,6 +213,7 @@ main(int argc, char **argv)
     struct bench b = {.dir = "/var/tmp/sluice-bench-spool", .mib = 256, .recovery_mib = 1024};
     struct report *r = report_new("spool");
     char command[PATH + 32];
+    struct err err = {0};
 
     for (int i = 1; i < argc; i++) {
         const bool more = i + 1 < argc;
@@ -243,7 +244,11 @@ main(int argc, char **argv)
     amplify(&b, r);
     recover(&b, r);
     report_print(r);
-    report_write(r, "build/bench/spool.jsonl", NULL);
+    if (getenv("SLUICE_BUILD") != NULL) {
+        snprintf(command, sizeof(command), "%s/bench/spool.jsonl", getenv("SLUICE_BUILD"));
+        if (report_write(r, command, &err) != 0)
+            fprintf(stderr, "spool: %s\n", err.text);
+    }
     spool_close(b.spool);
     mailbox_free(b.answers);
     report_free(r);
