@@ -18,7 +18,7 @@
 #include "log.h"
 #include "store/spool_log.h"
 
-enum { SEEDS = 250, STREAMS = 4, TICKETS = 4096, BODY_CAP = 256 * 1024, SEGMENT = 64 * 1024, EPOCH = 7 };
+enum { SEEDS = 1500, STREAMS = 4, TICKETS = 4096, BODY_CAP = 256 * 1024, SEGMENT = 64 * 1024, EPOCH = 7 };
 
 enum fate { UNKNOWN, ANSWERED, FAILED, BURIED_MAYBE };
 
@@ -41,6 +41,7 @@ struct world {
     bool              broken, trace, faults;
     int               how;      /* it was damaged */
     bool              hurt;     /* what is lost may be, if it is told of */
+    uint64_t          limit;    /* 0: the usual */
     uint64_t          seed, starts, cuts, given, answered, failed, damaged;
     struct log       *words_log; /* of a trace */
     const char       *wrong;
@@ -329,7 +330,7 @@ check_all(struct world *w, bool settled)
 static bool
 start(struct world *w)
 {
-    struct spool_config config = {.dir = "/spool", .limit = 3 << 20, .segment = SEGMENT, .disk = &w->disk.table};
+    struct spool_config config = {.dir = "/spool", .limit = w->limit > 0 ? w->limit : 3 << 20, .segment = SEGMENT, .disk = &w->disk.table};
     struct err err = {0};
 
     w->broken = false;
@@ -619,6 +620,80 @@ damage_takes_what_it_hit_and_the_spool_goes_on(void **state)
         print_message("%s: %llu bundles there, %llu lost\n", hows[i], U(there[i]), U(lost[i]));
 }
 
+/* Others took what was free, too: all that there is are the two reserves. */
+static void
+a_disk_full_to_the_brim_with_one_live_record_in_each_segment_recovers_by_itself(void **state)
+{
+    struct world *w = calloc(1, sizeof(*w));
+    struct spool_figures full, after;
+
+    (void)state;
+    w->n = 1;
+    w->body = malloc(BODY_CAP);
+    sim_disk_init(&w->disk, 1, 2 << 20);
+    w->limit = UINT64_MAX;
+    assert_true(start(w));
+    while (w->n < TICKETS && w->failed == 0)
+        append(w, 0, 4100);
+    assert_true(w->failed > 0);
+    spool_log_figures(w->log, &full);
+    assert_true(full.full && full.disk >= (2 << 20) - SEGMENT);
+    w->disk.capacity = full.disk + 64; /* FORMAT and the lock */
+    for (uint64_t t = 1; t < w->n - 1; t++)
+        if (t % 13 != 0)
+            release(w, t);
+    check_disk(w);
+    check_all(w, false);
+    spool_log_figures(w->log, &after);
+    assert_null(w->wrong);
+    assert_false(after.full);
+    assert_true(after.disk < full.disk / 4);
+    w->failed = 0;
+    append(w, 0, 4100);
+    assert_true(w->failed == 0);
+    close_world(w);
+    free(w);
+}
+
+/* A stream that is stuck beside one that flows for long: what is held is copied about once. */
+static void
+a_stuck_stream_beside_a_flowing_one_keeps_the_disk_within_its_bound(void **state)
+{
+    struct world *w = calloc(1, sizeof(*w));
+    struct spool_figures f;
+    uint64_t most = 0;
+
+    (void)state;
+    w->n = 1;
+    w->body = malloc(BODY_CAP);
+    sim_disk_init(&w->disk, 1, 64 << 20);
+    w->limit = UINT64_MAX;
+    assert_true(start(w));
+    while (w->n < TICKETS) {
+        const uint64_t t = w->n;
+
+        append(w, t % 20 == 0 ? 1 : 0, 3000);
+        commit(w, t % 8 == 0);
+        if (t % 20 != 0)
+            release(w, t);
+        spool_log_clean(w->log, 16 * 1024);
+        spool_log_figures(w->log, &f);
+        if (f.disk > 2 * spool_log_held(w->log) + 5 * SEGMENT)
+            WRONG(w, "%llu bytes of disk for %llu", U(f.disk), U(spool_log_held(w->log)));
+        most = f.disk > most ? f.disk : most;
+    }
+    check_disk(w);
+    check_all(w, false);
+    if (w->wrong != NULL)
+        fail_msg("%s", w->wrong);
+    spool_log_figures(w->log, &f);
+    print_message("%llu bytes held, at most %llu on the disk; %.2f written for each given\n", U(spool_log_held(w->log)),
+                  U(most), (double)f.written / (double)f.appended_bytes);
+    assert_true(f.written < f.appended_bytes * 5 / 4);
+    close_world(w);
+    free(w);
+}
+
 /* One history, cut at each of its writes. */
 static void
 a_power_cut_after_any_write_of_a_history_loses_nothing(void **state)
@@ -665,6 +740,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whatever_befalls_the_disk_what_was_answered_for_is_there),
         cmocka_unit_test(damage_takes_what_it_hit_and_the_spool_goes_on),
+        cmocka_unit_test(a_disk_full_to_the_brim_with_one_live_record_in_each_segment_recovers_by_itself),
+        cmocka_unit_test(a_stuck_stream_beside_a_flowing_one_keeps_the_disk_within_its_bound),
         cmocka_unit_test(a_power_cut_after_any_write_of_a_history_loses_nothing),
     };
 
