@@ -293,6 +293,8 @@ take_back(struct spool_log *l, struct segment *s, const struct err *why)
     if (s->kind == SEGMENT_BIG || (s->kind == SEGMENT_HOT && !s->based)) {
         s->size = 0; /* not a spare one */
         segment_drop(l, s);
+        if (folder_flush(l, &err) != 0) /* nor may its name come back: its positions are given again */
+            spool_break(l, &err);
         return;
     }
     if (l->batch.sent == s->used || segment_cut(l, s, &err) != 0)

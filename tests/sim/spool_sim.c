@@ -38,6 +38,7 @@ struct world {
     struct bundle     bundles[TICKETS];
     uint64_t          n;        /* the next ticket; 0 is none */
     unsigned char    *body;
+    double            alike;    /* how many are of one size */
     bool              broken, trace, faults;
     int               how;      /* it was damaged */
     bool              hurt;     /* what is lost may be, if it is told of */
@@ -202,6 +203,8 @@ check_found(struct world *w, int stream, const struct spool_answer *a)
     body_make(w->body, t, b->size);
     if (memcmp(w->body, a->body, b->size) != 0)
         WRONG(w, "%s %llu: ticket %llu was altered", names[stream], U(a->pos), U(t));
+    if (b->fate == FAILED && !w->hurt)
+        WRONG(w, "%s %llu: ticket %llu was not taken, and is there", names[stream], U(a->pos), U(t));
     if (b->fate == ANSWERED && b->pos != a->pos)
         WRONG(w, "%s: ticket %llu is at %llu, not at %llu", names[stream], U(t), U(a->pos), U(b->pos));
     if (b->fate == ANSWERED && b->released_sure && !w->hurt)
@@ -303,6 +306,8 @@ check_all(struct world *w, bool settled)
     for (int i = 0; i < STREAMS; i++)
         read_stream(w, i);
     spool_log_streams(w->log, see_stream, w);
+    if (spool_log_aside(w->log) > 0 && !w->hurt)
+        WRONG(w, "%llu bytes are aside, and nothing was damaged", U(spool_log_aside(w->log)));
     for (uint64_t t = 1; t < w->n; t++)
         if (w->bundles[t].old != 0 && w->bundles[t].there)
             w->bundles[w->bundles[t].old].released = true;
@@ -330,7 +335,8 @@ check_all(struct world *w, bool settled)
 static bool
 start(struct world *w)
 {
-    struct spool_config config = {.dir = "/spool", .limit = w->limit > 0 ? w->limit : 3 << 20, .segment = SEGMENT, .disk = &w->disk.table};
+    struct spool_config config = {.dir = "/spool", .limit = w->limit > 0 ? w->limit : 3 << 20, .segment = SEGMENT,
+                                 .disk = &w->disk.table};
     struct err err = {0};
 
     w->broken = false;
@@ -404,6 +410,8 @@ draw_size(struct world *w)
 {
     if (chance_is(&w->chance, 0.02))
         return (uint64_t)chance_log(&w->chance, 1, 100000);
+    if (chance_is(&w->chance, w->alike))
+        return 1200; /* so that what was torn fits behind what is written anew */
     return (uint64_t)chance_log(&w->chance, 1, chance_is(&w->chance, 0.3) ? 8000 : 2000);
 }
 
@@ -492,6 +500,7 @@ run(struct world *w, uint64_t seed, bool trace)
     sim_disk_init(&w->disk, seed, chance_is(&w->chance, 0.3) ? 1 << 20 : 64 << 20);
     if (!start(w))
         return w->wrong;
+    w->alike = chance_is(&w->chance, 0.4) ? 0.95 : 0;
     w->faults = chance_is(&w->chance, 0.4);
     if (w->faults) {
         w->disk.eio = chance_is(&w->chance, 0.5) ? 0.01 : 0;
@@ -620,6 +629,54 @@ damage_takes_what_it_hit_and_the_spool_goes_on(void **state)
         print_message("%s: %llu bundles there, %llu lost\n", hows[i], U(there[i]), U(lost[i]));
 }
 
+static void
+kill_and_start(struct world *w)
+{
+    w->disk.dead = true;
+    spool_log_close(w->log);
+    sim_disk_restart(&w->disk);
+    assert_true(start(w));
+    check_all(w, true);
+    assert_null(w->wrong);
+}
+
+static void
+what_was_torn_does_not_come_back_behind_what_is_written_in_its_place(void **state)
+{
+    struct world *w = calloc(1, sizeof(*w));
+    unsigned char first[600], *at;
+    uint64_t size;
+
+    (void)state;
+    w->n = 1;
+    w->body = malloc(BODY_CAP);
+    sim_disk_init(&w->disk, 1, 64 << 20);
+    assert_true(start(w));
+    append(w, 0, 600);
+    commit(w, false);
+    w->disk.dies_at = w->disk.ops + 1; /* the write passes, the flush does not */
+    for (int i = 0; i < 3; i++)
+        append(w, 0, 600);
+    commit(w, false);
+    assert_true(w->disk.dead);
+    /* The first of the three did not reach the disk. */
+    body_make(first, 2, sizeof(first));
+    at = sim_disk_bytes(&w->disk, "seg-0000000000000004.log", &size);
+    assert_non_null(at);
+    at = memmem(at, size, first, sizeof(first));
+    assert_non_null(at);
+    memset(at, 0, sizeof(first));
+    kill_and_start(w);
+    assert_int_equal(w->bundles[2].fate, FAILED);
+    assert_int_equal(w->bundles[4].fate, FAILED);
+    append(w, 0, 600);
+    commit(w, false);
+    assert_int_equal(w->bundles[5].fate, ANSWERED);
+    kill_and_start(w);
+    close_world(w);
+    free(w);
+}
+
 /* Others took what was free, too: all that there is are the two reserves. */
 static void
 a_disk_full_to_the_brim_with_one_live_record_in_each_segment_recovers_by_itself(void **state)
@@ -740,6 +797,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whatever_befalls_the_disk_what_was_answered_for_is_there),
         cmocka_unit_test(damage_takes_what_it_hit_and_the_spool_goes_on),
+        cmocka_unit_test(what_was_torn_does_not_come_back_behind_what_is_written_in_its_place),
         cmocka_unit_test(a_disk_full_to_the_brim_with_one_live_record_in_each_segment_recovers_by_itself),
         cmocka_unit_test(a_stuck_stream_beside_a_flowing_one_keeps_the_disk_within_its_bound),
         cmocka_unit_test(a_power_cut_after_any_write_of_a_history_loses_nothing),
