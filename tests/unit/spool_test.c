@@ -16,11 +16,13 @@
 #include <cmocka.h>
 
 #include "err.h"
+#include "heap_double.h"
 #include "mailbox.h"
 #include "store/crc32c.h"
 #include "store/disk.h"
 #include "store/posset.h"
 #include "store/spool.h"
+#include "store/spool_log.h"
 
 enum { PATH = 512, MIB = 1024 * 1024, WAIT_MS = 20000 };
 
@@ -644,6 +646,95 @@ what_is_damaged_is_told_and_the_rest_is_given(void **state)
     assert_int_equal(a->pos, 4);
 }
 
+/* --- no memory --- */
+
+enum { TRIES = 24 };
+
+struct answers {
+    uint64_t pos[TRIES]; /* 0: not answered with ok */
+};
+
+static void
+note(void *ctx, enum spool_kind kind, uint64_t ticket, bool ok, uint64_t pos, const char *why)
+{
+    struct answers *a = ctx;
+
+    (void)why;
+    if (kind == SPOOL_APPENDED)
+        a->pos[ticket] = ok ? pos : 0;
+}
+
+static void
+some_work(struct spool_log *l, const char *body, struct answers *a)
+{
+    static const char *const ids[] = {"feed", "misp", "kev"};
+
+    for (uint64_t i = 1; i < TRIES - 1; i++) {
+        const size_t size = i == 7 ? 300000 : 100000;
+        const struct spool_bundle bundle = {.id = ids[i % 3], .epoch = 1, .seq = i, .size = size};
+
+        spool_log_append(l, i, &bundle, &(struct spool_chunk){body, size}, 1);
+        if (i % 3 == 0)
+            spool_log_commit(l, i % 2 == 0);
+    }
+    spool_log_commit(l, false);
+    spool_log_bury(l, 0, "feed", 1);
+    spool_log_commit(l, false);
+    spool_log_revive(l, TRIES - 1, "feed", 1);
+    for (uint64_t i = 1; i < TRIES - 1; i++) {
+        if (i % 5 != 0 && a->pos[i] != 0) {
+            spool_log_release(l, ids[i % 3], a->pos[i]);
+            a->pos[i] = 0;
+        }
+    }
+    spool_log_commit(l, true);
+    while (spool_log_clean(l, MIB))
+        continue;
+    spool_log_commit(l, true);
+}
+
+static void
+whichever_allocation_fails_what_was_answered_is_there(void **state)
+{
+    static const char *const ids[] = {"feed", "misp", "kev"};
+    struct world *w = *state;
+    char *body = calloc(1, 300000);
+    bool over = false;
+
+    for (uint64_t n = 1; !over; n++) {
+        struct answers a = {0};
+        bool working = true;
+        struct spool_log *l;
+
+        remove_folder(w->dir);
+        heap_double.only = &working;
+        heap_double.left = n;
+        l = spool_log_open(&w->config, note, &a, NULL, &w->err);
+        if (l != NULL)
+            some_work(l, body, &a);
+        spool_log_close(l);
+        over = heap_double.left > 0;
+        heap_double.left = 0;
+        l = spool_log_open(&w->config, note, &a, NULL, &w->err);
+        if (l == NULL)
+            fail_msg("allocation %d: %s", (int)n, w->err.text);
+        for (uint64_t i = 1; i < TRIES - 1; i++) {
+            uint64_t pos = a.pos[i];
+            struct spool_answer found;
+
+            if (pos == 0)
+                continue;
+            assert_int_equal(spool_log_fetch(l, ids[i % 3], &pos, UINT64_MAX, &found, &w->err), SPOOL_FOUND);
+            assert_int_equal(pos, a.pos[i]);
+            assert_int_equal(found.bundle.seq, i);
+            free(found.body);
+        }
+        spool_log_close(l);
+    }
+    heap_double.only = NULL;
+    free(body);
+}
+
 /* --- its parts --- */
 
 static void
@@ -724,6 +815,7 @@ main(void)
         WORLD(many_appends_share_a_flush),
         WORLD(at_its_limit_it_takes_no_more_until_there_is_room),
         WORLD(below_the_floor_of_free_disk_it_takes_no_more),
+        WORLD(whichever_allocation_fails_what_was_answered_is_there),
         WORLD(what_is_damaged_is_told_and_the_rest_is_given),
         cmocka_unit_test(sums_are_those_of_the_standard_by_tables_and_by_the_processor),
         cmocka_unit_test(a_set_of_positions_is_that_of_a_plain_list),
