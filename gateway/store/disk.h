@@ -17,6 +17,7 @@ struct disk {
     void (*close)(void *ctx, int fd);
     ssize_t (*preadv)(void *ctx, int fd, const struct iovec *v, int n, uint64_t at);
     ssize_t (*pwritev)(void *ctx, int fd, const struct iovec *v, int n, uint64_t at);
+    void (*begin)(void *ctx, int fd, uint64_t at, uint64_t len); /* a flush of this will come: begin with it */
     int (*fdatasync)(void *ctx, int fd);
     int (*fsync)(void *ctx, int fd);                     /* of a folder: its names; of a file: its size, too */
     int (*allocate)(void *ctx, int fd, uint64_t size);   /* it has that size now, and its room is its own; reads as 0 */

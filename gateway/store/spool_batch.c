@@ -50,16 +50,15 @@ int
 batch_send(struct spool_log *l, struct err *err)
 {
     struct batch *b = &l->batch;
-    uint64_t len = 0;
+    const uint64_t len = b->out;
 
-    for (int i = 0; i < b->n_iov; i++)
-        len += b->iov[i].iov_len;
     if (len == 0)
         return 0;
     const int fd = segment_fd(l, b->segment, err);
     const uint64_t at = b->sent;
     const int n = b->n_iov;
     b->n_iov = 0;
+    b->out = 0;
     b->arena_used = 0;
     b->sent += len; /* if it fails, any part of it may be there */
     if (fd < 0)
@@ -68,6 +67,8 @@ batch_send(struct spool_log *l, struct err *err)
         return err_set(err, errno == ENOSPC || errno == EDQUOT ? ERR_FULL : ERR_IO, errno,
                        "the spool cannot be written");
     l->written += len;
+    if (len >= OUT_BEGIN)
+        l->disk->begin(l->disk->ctx, fd, at, len);
     return 0;
 }
 
@@ -80,6 +81,7 @@ gather(struct spool_log *l, const void *at, size_t len, struct err *err)
         return 0;
     if ((b->n_iov == OUT_IOV || (len <= OUT_SMALL && b->arena_used + len > OUT_ARENA)) && batch_send(l, err) != 0)
         return -1;
+    b->out += len;
     if (len > OUT_SMALL) {
         b->iov[b->n_iov++] = (struct iovec){(void *)(uintptr_t)at, len};
         return 0;
@@ -124,7 +126,9 @@ batch_record(struct spool_log *l, struct record *r, uint64_t old, const void *he
     for (size_t i = 0; i < n; i++)
         if (gather(l, chunks[i].at, chunks[i].len, err) != 0)
             return -1;
-    return gather(l, zeroes, (size_t)(entry_len(ret) - ret->over - ret->body), err);
+    if (gather(l, zeroes, (size_t)(entry_len(ret) - ret->over - ret->body), err) != 0)
+        return -1;
+    return b->out >= OUT_BEGIN ? batch_send(l, err) : 0;
 }
 
 /* --- states of the streams --- */
@@ -278,6 +282,7 @@ clear(struct spool_log *l)
     b->segment = NULL;
     b->n = 0;
     b->n_iov = 0;
+    b->out = 0;
     b->arena_used = 0;
     b->bytes = 0;
     b->states = b->based = false;

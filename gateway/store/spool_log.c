@@ -376,7 +376,10 @@ spool_log_commit(struct spool_log *l, bool states)
             batch_fail(l, &err);
         return;
     }
-    if (batch_commit(l, &err) != 0 && is_no_room(&err))
+    const bool rolled = l->batch.based; /* then all states are in it */
+    if (batch_commit(l, &err) == 0 && rolled)
+        sweep(l);
+    else if (is_no_room(&err))
         set_full(l, true);
     if (!states || l->broken)
         return;

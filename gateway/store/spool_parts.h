@@ -23,6 +23,7 @@ enum {
     PAGE_BYTES = 4096,
     OUT_IOV = 512,
     OUT_ARENA = 1024 * 1024,         /* small pieces of one write, side by side */
+    OUT_BEGIN = 128 * 1024,          /* so much is written at once: the disk has it while the next is summed */
     OUT_SMALL = 4096,                /* a piece up to this is copied there */
     BIG_BODY = 8 * 1024 * 1024       /* above this, or an eighth of a segment, a bundle has a file of its own */
 };
@@ -93,6 +94,7 @@ struct batch {
     uint64_t        tail, sent; /* in the file: where the next record goes; what is written, not flushed */
     struct iovec    iov[OUT_IOV];
     int             n_iov;
+    uint64_t        out;       /* bytes in them */
     unsigned char  *arena;
     size_t          arena_used;
     struct waiting *waiting;

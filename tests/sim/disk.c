@@ -266,6 +266,15 @@ sim_pwritev(void *ctx, int fd, const struct iovec *v, int n, uint64_t at)
     return done;
 }
 
+static void
+sim_begin(void *ctx, int fd, uint64_t at, uint64_t len)
+{
+    (void)ctx;
+    (void)fd;
+    (void)at;
+    (void)len;
+}
+
 static int
 sim_sync(void *ctx, int fd)
 {
@@ -418,7 +427,7 @@ sim_disk_init(struct sim_disk *d, uint64_t seed, uint64_t capacity)
 {
     *d = (struct sim_disk){
         .table = {.ctx = d, .open = sim_open, .close = sim_close, .preadv = sim_preadv, .pwritev = sim_pwritev,
-                  .fdatasync = sim_sync, .fsync = sim_sync, .allocate = sim_allocate, .truncate = sim_truncate,
+                  .begin = sim_begin, .fdatasync = sim_sync, .fsync = sim_sync, .allocate = sim_allocate, .truncate = sim_truncate,
                   .size = sim_size, .lock = sim_lock, .rename = sim_rename, .unlink = sim_unlink, .mkdir = sim_mkdir,
                   .list = sim_list, .room = sim_room, .random = sim_random},
         .chance = chance_stream(seed, 1), .capacity = capacity,
