@@ -196,8 +196,8 @@ real_random(void *ctx, void *at, size_t len)
 }
 
 const struct disk disk_real = {
-    .open = real_open, .close = real_close, .preadv = real_preadv, .pwritev = real_pwritev,
-    .begin = real_begin, .fdatasync = real_fdatasync, .fsync = real_fsync, .allocate = real_allocate, .truncate = real_truncate,
+    .open = real_open, .close = real_close, .preadv = real_preadv, .pwritev = real_pwritev, .begin = real_begin,
+    .fdatasync = real_fdatasync, .fsync = real_fsync, .allocate = real_allocate, .truncate = real_truncate,
     .size = real_size, .lock = real_lock, .rename = real_rename, .unlink = real_unlink, .mkdir = real_mkdir,
     .list = real_list, .room = real_room, .random = real_random,
 };

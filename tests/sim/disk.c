@@ -427,7 +427,8 @@ sim_disk_init(struct sim_disk *d, uint64_t seed, uint64_t capacity)
 {
     *d = (struct sim_disk){
         .table = {.ctx = d, .open = sim_open, .close = sim_close, .preadv = sim_preadv, .pwritev = sim_pwritev,
-                  .begin = sim_begin, .fdatasync = sim_sync, .fsync = sim_sync, .allocate = sim_allocate, .truncate = sim_truncate,
+                  .begin = sim_begin,
+                  .fdatasync = sim_sync, .fsync = sim_sync, .allocate = sim_allocate, .truncate = sim_truncate,
                   .size = sim_size, .lock = sim_lock, .rename = sim_rename, .unlink = sim_unlink, .mkdir = sim_mkdir,
                   .list = sim_list, .room = sim_room, .random = sim_random},
         .chance = chance_stream(seed, 1), .capacity = capacity,
