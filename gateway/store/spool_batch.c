@@ -295,7 +295,7 @@ take_back(struct spool_log *l, struct segment *s, const struct err *why)
     struct err err = {0};
     const uint64_t size = s->size;
 
-    if (s->kind == SEGMENT_BIG || (s->kind == SEGMENT_HOT && !s->based)) {
+    if (s->used == SEGMENT_HEADER) { /* nothing is in it yet */
         s->size = 0; /* not a spare one */
         segment_drop(l, s);
         if (folder_flush(l, &err) != 0) /* nor may its name come back: its positions are given again */
