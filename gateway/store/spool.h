@@ -69,7 +69,8 @@ enum spool_kind {
                         and is told again, until it is released */
     SPOOL_BURIED,    /* ticket: ok: it is a dead letter now, flushed */
     SPOOL_SPACE,     /* full: nothing more is taken, or again; figures changed a good deal */
-    SPOOL_BROKEN     /* text: a flush failed.  Nothing more is answered ok; the process has to be restarted */
+    SPOOL_BROKEN     /* text: a flush failed.  Nothing more is answered ok; the process has to be restarted.  Appends
+                        that are refused after this may be there then, all the same */
 };
 
 struct spool_figures {

@@ -330,16 +330,18 @@ batch_fail(struct spool_log *l, const struct err *why)
             st->dirty = st->whole = l->state_due = true;
         st->told = false;
     }
+    for (size_t i = 0; i < n; i++)
+        if (b->waiting[i].slice != NULL)
+            b->waiting[i].slice->waiting = 0;
+    /* First: where it cannot be taken back, that is told before its failure, which then is not sure. */
+    if (s != NULL && !l->broken)
+        take_back(l, s, why);
     for (size_t i = 0; i < n; i++) {
         const struct waiting *w = &b->waiting[i];
 
-        if (w->slice != NULL)
-            w->slice->waiting = 0;
         if (w->kind != WAITS_COPY)
             l->told(l->ctx, w->kind == WAITS_BURY ? SPOOL_BURIED : SPOOL_APPENDED, w->ticket, false, 0, why->text);
     }
-    if (s != NULL && !l->broken)
-        take_back(l, s, why);
     clear(l);
 }
 
