@@ -199,6 +199,29 @@ STATE_SRC := \
     gateway/store/state_db.c \
     gateway/store/state_db_rows.c \
     gateway/store/state_file.c
+SPOOL_SRC := \
+    gateway/store/crc32c.c \
+    gateway/store/disk.c \
+    gateway/store/disk_real.c \
+    gateway/store/posset.c \
+    gateway/store/spool.c \
+    gateway/store/spool_batch.c \
+    gateway/store/spool_bytes.c \
+    gateway/store/spool_clean.c \
+    gateway/store/spool_folder.c \
+    gateway/store/spool_log.c \
+    gateway/store/spool_record.c \
+    gateway/store/spool_recover.c \
+    gateway/store/spool_scan.c \
+    gateway/store/spool_segment.c \
+    gateway/store/spool_slice.c \
+    gateway/store/spool_stream.c \
+    common/clock.c \
+    common/err.c \
+    common/log.c \
+    common/mailbox.c \
+    common/text.c \
+    common/thread.c
 ADMIN_SRC := \
     gateway/admin/answer.c \
     gateway/admin/operators.c \
@@ -348,6 +371,7 @@ $(call unit,router_test,gateway/doors/router.c common/clock.c common/err.c commo
 $(call unit,plan_test,gateway/gauged.c gateway/plan.c gateway/targets.c $(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
 $(call unit,commit_test,$(CORE_WORLD),msgpack)
 $(call unit,settings_test,$(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
+$(call unit,spool_test,tests/heap_double.c $(SPOOL_SRC),no_heap)
 $(call unit,state_test,$(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c common/thread.c,sqlite3)
 $(call unit,state_rows_test,$(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c common/thread.c,sqlite3)
 $(call unit,states_test,gateway/states.c $(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c common/thread.c \
@@ -391,6 +415,7 @@ ADMISSION_SRC := \
     tests/sim/heap.c \
     tests/sim/spool_model.c
 $(call sim,admission_sim,$(ADMISSION_SRC) $(CORE_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
+$(call sim,spool_sim,tests/sim/disk.c $(SPOOL_SRC))
 $(call sim,gauge_sim,tests/sim/broker_model.c tests/sim/gauge_world.c $(GAUGE_SRC) common/err.c common/text.c)
 
 # Tests against a private RabbitMQ: $(call system,NAME,MORE SOURCES,LIBRARIES)
@@ -476,6 +501,7 @@ $(call bench,overshoot,bench/rabbit.c bench/report.c $(FLOOD_SRC) tests/system/l
     tests/system/sluiced.c tests/system/world.c common/clock.c common/err.c common/text.c,cmocka sluice rabbitmq jansson math)
 $(call bench,permit,bench/asker.c bench/crowd.c bench/echo.c bench/report.c tests/system/sluiced.c tests/system/world.c \
     common/clock.c common/err.c common/text.c $(WIRE_SRC),msgpack zmq math)
+$(call bench,spool,bench/report.c $(SPOOL_SRC),math)
 $(call bench,turn,bench/report.c tests/system/world.c common/clock.c common/err.c common/text.c $(CORE_SRC) $(WIRE_SRC),msgpack math)
 $(call bench,telemetry,tests/system/world.c $(TELEMETRY_SRC) gateway/broker/backoff.c common/clock.c common/err.c common/log.c common/mailbox.c \
     common/text.c common/thread.c,curl jansson rabbitmq)

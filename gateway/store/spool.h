@@ -65,10 +65,12 @@ enum spool_kind {
     SPOOL_FETCHED,   /* bundle, pos, body (owned by who takes it: free) and, in the same block behind it, head and id */
     SPOOL_FETCH_END, /* ticket, pos: the first that was not given; text: why, if something stopped it.  Positions that
                         were passed over are damaged: each has had its SPOOL_DAMAGED */
-    SPOOL_DAMAGED,   /* ticket, pos: this bundle cannot be read (text); what there is of it is kept aside */
+    SPOOL_DAMAGED,   /* ticket, pos: this bundle cannot be read (text); what there is of it is kept aside.  It counts,
+                        and is told again, until it is released */
     SPOOL_BURIED,    /* ticket: ok: it is a dead letter now, flushed */
     SPOOL_SPACE,     /* full: nothing more is taken, or again; figures changed a good deal */
-    SPOOL_BROKEN     /* text: a flush failed.  Nothing more is answered ok; the process has to be restarted */
+    SPOOL_BROKEN     /* text: a flush failed.  Nothing more is answered ok; the process has to be restarted.  Appends
+                        that are refused after this may be there then, all the same */
 };
 
 struct spool_figures {
@@ -114,7 +116,7 @@ bool spool_release(struct spool *s, const char *id, uint64_t pos);
 /* It is a dead letter from now on: kept until it is released, and not fetched by spool_fetch with others. */
 bool spool_bury(struct spool *s, uint64_t ticket, const char *id, uint64_t pos);
 
-/* A dead letter lives again, at the end of its stream: answered with SPOOL_APPENDED. */
+/* A dead letter lives again, at the end of its stream: answered with SPOOL_APPENDED.  Refused while it is full. */
 bool spool_revive(struct spool *s, uint64_t ticket, const char *id, uint64_t pos);
 
 /* As things stand; any thread. */
