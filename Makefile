@@ -215,13 +215,8 @@ SPOOL_SRC := \
     gateway/store/spool_scan.c \
     gateway/store/spool_segment.c \
     gateway/store/spool_slice.c \
-    gateway/store/spool_stream.c \
-    common/clock.c \
-    common/err.c \
-    common/log.c \
-    common/mailbox.c \
-    common/text.c \
-    common/thread.c
+    gateway/store/spool_stream.c
+SPOOL_USES := gateway/crash.c common/clock.c common/err.c common/log.c common/mailbox.c common/text.c common/thread.c
 ADMIN_SRC := \
     gateway/admin/answer.c \
     gateway/admin/operators.c \
@@ -252,8 +247,13 @@ GATEWAY_SRC := \
     $(SETTINGS_SRC) \
     $(STATE_SRC) \
     gateway/store/journal.c \
+    $(SPOOL_SRC) \
     $(ADMIN_SRC) \
     gateway/bodies.c \
+    gateway/crash.c \
+    gateway/dead.c \
+    gateway/letters.c \
+    gateway/spooled.c \
     gateway/doors/router.c \
     gateway/effects.c \
     gateway/files.c \
@@ -281,6 +281,9 @@ GATEWAY_SRC := \
     $(WIRE_SRC)
 GATEWAY := $(B)/sluiced
 $(call program,sluiced,$(GATEWAY_SRC),zmq rabbitmq msgpack config sqlite3 jansson curl)
+# The same, and it dies where a test wants it to.
+TOOLS += $(B)/tests/sluiced-crash
+$(call program,tests/sluiced-crash,$(filter-out gateway/crash.c,$(GATEWAY_SRC)) tests/system/crash.c,zmq rabbitmq msgpack config sqlite3 jansson curl)
 
 # What operators run.
 REPLAY_SRC := gateway/ctl/replay.c gateway/core/decide.c common/err.c common/text.c $(WIRE_SRC)
@@ -334,7 +337,7 @@ $(call unit,log_test,common/log.c common/err.c common/text.c,jansson no_memory)
 $(call unit,mailbox_test,common/mailbox.c common/err.c,no_memory no_eventfd)
 $(call unit,sort_test,gateway/formats/sort.c)
 $(call unit,opencti_test,tests/heap_double.c $(OPENCTI_SRC) common/err.c common/text.c,no_heap jansson)
-$(call unit,operators_test,$(ADMIN_SRC) gateway/suggest.c $(CORE_SRC) common/clock.c common/err.c common/log.c common/text.c \
+$(call unit,operators_test,$(ADMIN_SRC) gateway/dead.c gateway/suggest.c $(CORE_SRC) common/clock.c common/err.c common/log.c common/text.c \
     $(WIRE_SRC),jansson msgpack)
 $(call unit,send_test,tests/parts_double.c gateway/broker/send.c gateway/broker/watchdog.c gateway/broker/window.c common/clock.c \
     common/err.c common/text.c common/thread.c,rabbitmq no_heap)
@@ -364,6 +367,7 @@ $(call unit,core_drain_test,$(CORE_WORLD),msgpack)
 $(call unit,core_credit_test,$(CORE_WORLD),msgpack)
 $(call unit,core_memory_test,tests/heap_double.c $(CORE_WORLD),msgpack no_heap)
 $(call unit,gauge_test,$(GAUGE_SRC) common/err.c common/text.c)
+$(call unit,dead_test,gateway/dead.c common/err.c)
 $(call unit,bodies_test,tests/heap_double.c gateway/bodies.c common/err.c common/text.c,no_heap)
 $(call unit,files_test,gateway/files.c common/clock.c common/err.c common/log.c common/text.c)
 $(call unit,targets_test,gateway/targets.c common/err.c common/text.c)
@@ -371,7 +375,7 @@ $(call unit,router_test,gateway/doors/router.c common/clock.c common/err.c commo
 $(call unit,plan_test,gateway/gauged.c gateway/plan.c gateway/targets.c $(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
 $(call unit,commit_test,$(CORE_WORLD),msgpack)
 $(call unit,settings_test,$(SETTINGS_SRC) common/duration.c common/duration_read.c common/err.c common/size.c common/text.c,config)
-$(call unit,spool_test,tests/heap_double.c $(SPOOL_SRC),no_heap)
+$(call unit,spool_test,tests/heap_double.c $(SPOOL_SRC) $(SPOOL_USES),no_heap)
 $(call unit,state_test,$(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c common/thread.c,sqlite3)
 $(call unit,state_rows_test,$(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c common/thread.c,sqlite3)
 $(call unit,states_test,gateway/states.c $(STATE_SRC) common/clock.c common/err.c common/log.c common/mailbox.c common/text.c common/thread.c \
@@ -415,7 +419,7 @@ ADMISSION_SRC := \
     tests/sim/heap.c \
     tests/sim/spool_model.c
 $(call sim,admission_sim,$(ADMISSION_SRC) $(CORE_SRC) common/err.c common/text.c $(WIRE_SRC),msgpack)
-$(call sim,spool_sim,tests/sim/disk.c $(SPOOL_SRC))
+$(call sim,spool_sim,tests/sim/disk.c $(SPOOL_SRC) $(SPOOL_USES))
 $(call sim,gauge_sim,tests/sim/broker_model.c tests/sim/gauge_world.c $(GAUGE_SRC) common/err.c common/text.c)
 
 # Tests against a private RabbitMQ: $(call system,NAME,MORE SOURCES,LIBRARIES)
@@ -437,6 +441,7 @@ $(call system,forward_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
 $(call system,badinput_test,tests/system/bad.c tests/vectors.c $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
 $(call system,misuse_test,tests/system/bad.c $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
 $(call system,faults_broker_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
+$(call system,spool_test,tests/system/orders.c $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
 $(call system,faults_connector_test,$(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS))
 WORKER_SRC := tests/system/feed.c tests/system/stix.c tests/system/worker.c
 $(call system,format_test,$(WORKER_SRC) $(WORLD_SRC) $(WORLD_USES),$(WORLD_LIBS) jansson)
@@ -501,7 +506,7 @@ $(call bench,overshoot,bench/rabbit.c bench/report.c $(FLOOD_SRC) tests/system/l
     tests/system/sluiced.c tests/system/world.c common/clock.c common/err.c common/text.c,cmocka sluice rabbitmq jansson math)
 $(call bench,permit,bench/asker.c bench/crowd.c bench/echo.c bench/report.c tests/system/sluiced.c tests/system/world.c \
     common/clock.c common/err.c common/text.c $(WIRE_SRC),msgpack zmq math)
-$(call bench,spool,bench/report.c $(SPOOL_SRC),math)
+$(call bench,spool,bench/report.c $(SPOOL_SRC) $(SPOOL_USES),math)
 $(call bench,turn,bench/report.c tests/system/world.c common/clock.c common/err.c common/text.c $(CORE_SRC) $(WIRE_SRC),msgpack math)
 $(call bench,telemetry,tests/system/world.c $(TELEMETRY_SRC) gateway/broker/backoff.c common/clock.c common/err.c common/log.c common/mailbox.c \
     common/text.c common/thread.c,curl jansson rabbitmq)

@@ -90,7 +90,7 @@ answers_take(struct bench *b, bool release)
 static void
 give(struct bench *b, size_t size, uint64_t ticket)
 {
-    struct spool_bundle bundle = {.id = "bench", .epoch = 1, .seq = ticket, .size = size};
+    struct spool_bundle bundle = {.id = "bench", .epoch = 1, .seq = ticket, .alone = true, .size = size};
 
     if (!spool_append(b->spool, ticket, &bundle, &(struct spool_chunk){b->body, size}, 1))
         die("append", "no memory");

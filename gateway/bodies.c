@@ -90,6 +90,24 @@ bodies_open_whole(struct bodies *b, uint32_t slot, const struct wire_msg *header
     return body;
 }
 
+static void
+release_owned(struct chunk *c)
+{
+    free((void *)(uintptr_t)c->at);
+}
+
+struct body *
+bodies_open_owned(struct bodies *b, uint32_t slot, const struct wire_msg *header, void *bytes)
+{
+    struct body *body = open_with(b, slot, header, 0);
+
+    if (body == NULL)
+        return NULL;
+    body->one = (struct chunk){.at = bytes, .len = header->size, .release = release_owned};
+    bodies_added(body);
+    return body;
+}
+
 struct body *
 bodies_at(const struct bodies *b, uint32_t slot)
 {

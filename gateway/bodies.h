@@ -27,6 +27,9 @@ struct body *bodies_open(struct bodies *b, uint32_t slot, const struct wire_msg 
 /* The same for a small body (at most BODIES_COPY_MAX), all of whose bytes are there: they are copied. */
 struct body *bodies_open_whole(struct bodies *b, uint32_t slot, const struct wire_msg *header, const void *bytes);
 
+/* The same for a body from malloc that comes back from the spool: taken, unless there is no memory (NULL). */
+struct body *bodies_open_owned(struct bodies *b, uint32_t slot, const struct wire_msg *header, void *bytes);
+
 /* Copy a chunk of at most BODIES_COPY_MAX bytes behind what is there: many small ones fill one piece of memory, so that
  * their number costs nothing.  false: no memory. */
 bool bodies_copy(struct body *body, const void *bytes, size_t len);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bodies.h"
+#include "crash.h"
 #include "doors/door.h"
 #include "formats/former.h"
 #include "log.h"
@@ -82,6 +83,10 @@ keep(struct loop *l, uint32_t slot, uint64_t size, bool first)
     struct body *body;
     struct chunk *to;
 
+    if (l->fetched != NULL) {
+        spooled_keep(l, slot);
+        return;
+    }
     if (first && in->body_len == size && size <= BODIES_COPY_MAX) {
         bodies_open_whole(l->bodies, slot, l->header, in->body);
         return;
@@ -199,6 +204,8 @@ effects_take(void *ctx, const struct core_effect *e)
     switch (e->kind) {
     case CORE_SEND:
         effects_send(l, e->u.send.conn, e->u.send.msg, NULL, 0);
+        if (e->u.send.msg->type == WIRE_VERDICT)
+            crash_point(CRASH_ANSWERED);
         break;
     case CORE_CUT:
         door_cut(l->door, l->now_us);
@@ -236,17 +243,24 @@ effects_take(void *ctx, const struct core_effect *e)
     case CORE_COMMIT_FAIL:
         states_fail(l->states, e->u.fail.ticket, e->u.fail.reason, e->u.fail.seq);
         break;
+    case CORE_SPOOL:
+        spooled_put(l, e);
+        break;
+    case CORE_FETCH:
+        spooled_fetch(l, e);
+        break;
+    case CORE_RELEASE:
+        spooled_release(l, e);
+        break;
+    case CORE_BURY:
+        spooled_bury(l, e);
+        break;
     case CORE_COUNT:
         measures_count(l, e->u.queue);
         break;
     case CORE_NEWS:
         measures_news(l, e);
         break;
-    case CORE_SPOOL:
-    case CORE_FETCH:
-    case CORE_RELEASE:
-    case CORE_BURY:
-        break; /* no connector has a spool yet */
     case CORE_JOURNAL:
         schedules_journal(l, e);
         break;
@@ -279,7 +293,9 @@ effects_post(struct loop *l)
     for (int i = 0; i < l->settings->broker.connections; i++) {
         struct batch *b = &l->batches[i];
 
-        if (b->n > 0 && publisher_post(l->publishers[i], b->at, b->n, NULL) == 0)
-            b->n = 0; /* on no memory they stay, and go with the next turn */
+        if (b->n == 0 || publisher_post(l->publishers[i], b->at, b->n, NULL) != 0)
+            continue; /* on no memory they stay, and go with the next turn */
+        b->n = 0;
+        crash_point(CRASH_PUBLISHED);
     }
 }

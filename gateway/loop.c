@@ -12,6 +12,7 @@
 #include "admin/operators.h"
 #include "bodies.h"
 #include "clock.h"
+#include "crash.h"
 #include "doors/door.h"
 #include "err.h"
 #include "gauged.h"
@@ -99,6 +100,8 @@ take_message(struct loop *l, const struct door_message *in)
     const char *id;
 
     if (decode(l, in, &m)) {
+        if (m.type == WIRE_BUNDLE)
+            crash_point(CRASH_RECEIVED);
         e.u.message.conn = in->conn;
         e.u.message.msg = &m;
         e.u.message.body_len = in->body_len;
@@ -180,6 +183,7 @@ take_pub_event(struct loop *l, const struct pub_event *p)
             l->batches[p->publisher].n = 0; /* of the session that ended: the core has them back */
         break;
     case PUB_CONFIRMED:
+        crash_point(CRASH_CONFIRMED);
         e.u.result.slot = (uint32_t)p->ticket;
         break;
     case PUB_NACKED:
@@ -346,6 +350,7 @@ turn(struct loop *l, struct err *err)
     take_signals(l);
     take_pub_events(l);
     formed_take(l);
+    spooled_take(l);
     measures_take(l);
     schedules_answers(l);
     schedules_wall(l);
@@ -373,6 +378,7 @@ loop_run(struct loop *l, struct err *err)
         {.fd = mailbox_fd(l->pub_events), .events = POLLIN},
         {.fd = mailbox_fd(l->answers), .events = POLLIN},
         {.fd = mailbox_fd(l->formed), .events = POLLIN},
+        {.fd = l->spooled == NULL ? -1 : mailbox_fd(l->spooled), .events = POLLIN},
         {.fd = mailbox_fd(l->figures), .events = POLLIN},
         {.fd = mailbox_fd(l->counted), .events = POLLIN},
         {.fd = l->signals, .events = POLLIN},
@@ -392,8 +398,9 @@ loop_run(struct loop *l, struct err *err)
     effects_step_kind(l, CORE_STOP);
     /* What arrives right before a connection ends may be thrown away by the other's libzmq: let it be read first. */
     poll(NULL, 0, STOP_READ_MS);
+    spooled_take(l);
     take_pub_events(l); /* what was confirmed meanwhile need not go twice */
     effects_step_kind(l, CORE_SAVE);
     effects_marks(l);
-    return 0;
+    return l->broken ? err_set(err, ERR_IO, 0, "the spool failed to flush: it is read anew at the next start") : 0;
 }

@@ -9,6 +9,7 @@
 #include "admin/operators.h"
 #include "bodies.h"
 #include "clock.h"
+#include "dead.h"
 #include "doors/door.h"
 #include "formats/former.h"
 #include "err.h"
@@ -115,6 +116,9 @@ open_stores(struct loop *l, struct err *err)
     l->state = state_open(l->settings->state.dir, l->answers, l->log, err);
     if (l->state == NULL)
         return -1;
+    l->dead = dead_new(err);
+    if (l->dead == NULL || spooled_open(l, err) != 0)
+        return -1;
     l->states = states_new(l->state, &hands, err);
     if (l->states == NULL)
         return -1;
@@ -139,13 +143,14 @@ loop_new(struct settings *settings, const struct loop_source *source, struct log
     l->signals = -1;
     l->now_us = clock_mono_us();
     /* The door comes last: what it lets in must have somewhere to go. */
-    if (open_signals(l, err) != 0 || open_stores(l, err) != 0 || open_core(l, err) != 0 ||
+    if (open_signals(l, err) != 0 || open_stores(l, err) != 0 || letters_load(l, err) != 0 || open_core(l, err) != 0 ||
         open_publishers(l, err) != 0 || measures_open(l, err) != 0 || loop_configure(l, settings, err) != 0 ||
-        state_marks(l->state, load_mark, l, err) != 0 || schedules_load(l, err) != 0 ||
+        state_marks(l->state, load_mark, l, err) != 0 || spooled_load(l, err) != 0 || schedules_load(l, err) != 0 ||
         schedules_open_operators(l, err) != 0 || open_door(l, err) != 0) {
         loop_free(l);
         return NULL;
     }
+    letters_tidy(l);
     return l;
 }
 
@@ -161,6 +166,8 @@ loop_free(struct loop *l)
         free(l->batches[i].at);
     }
     measures_close(l);
+    spooled_close(l);
+    letters_forget(l);
     former_free(l->former);
     formed_forget(l);
     state_close(l->state);

@@ -4,6 +4,8 @@
  *     effects.c    what follows from a step of the core
  *     formed.c     bundles that became messages, or could not
  *     measures.c   how full queues are
+ *     spooled.c    bundles to the spool and back
+ *     letters.c    dead letters
  *     schedules.c  schedules: rows, journal, the wall clock, operators
  *     loop_open.c  opening and closing
  *
@@ -26,14 +28,18 @@
 
 struct bodies;
 struct counts;
+struct dead;
 struct door;
 struct door_message;
 struct former;
 struct gauged;
 struct journal;
+struct letter_way;
 struct log;
 struct mailbox;
 struct settings;
+struct spool;
+struct spool_answer;
 struct states;
 struct targets;
 
@@ -75,6 +81,12 @@ struct loop {
     struct operators  *operators;
     struct mailbox    *pub_events, *answers, *formed;
     struct former     *former;
+    struct spool      *spool;   /* NULL: there is none, by the settings; then no mailbox of its either */
+    struct mailbox    *spooled;
+    struct dead       *dead;
+    struct dead       *letter_rows; /* at the start: as the state has them */
+    struct letter_way *letters_away;
+    struct spool_answer *fetched; /* during the step that it is handed to */
     struct gauged     *gauged;
     struct mailbox    *figures, *counted;
     struct telemetry  *telemetry;
@@ -101,6 +113,8 @@ struct loop {
     bool               states_late;  /* a state has leave to go and finds no room at the store */
     int                signals;
     bool               stop;
+    bool               spool_full;
+    bool               broken;       /* the spool is, and a new start has to read what the disk has */
 };
 
 /* effects.c */
@@ -170,6 +184,46 @@ void formed_take(struct loop *l);
 
 /* Nobody will ask any more: free what nobody took. */
 void formed_forget(struct loop *l);
+
+/* spooled.c */
+
+/* Open the spool, if there is to be one; tell the core what was found in it; end. */
+int spooled_open(struct loop *l, struct err *err);
+int spooled_load(struct loop *l, struct err *err);
+void spooled_close(struct loop *l);
+
+/* Once a turn: what did the disk say? */
+void spooled_take(struct loop *l);
+
+/* Effects of the core.  _keep: the bundle that was read is the body of this slot. */
+void spooled_put(struct loop *l, const struct core_effect *e);
+void spooled_fetch(struct loop *l, const struct core_effect *e);
+void spooled_release(struct loop *l, const struct core_effect *e);
+void spooled_bury(struct loop *l, const struct core_effect *e);
+void spooled_keep(struct loop *l, uint32_t slot);
+
+/* letters.c */
+
+/* Read which dead letters there are, before the first request to the state; then remove rows of those that are gone.
+ * The end of them. */
+int letters_load(struct loop *l, struct err *err);
+void letters_tidy(struct loop *l);
+void letters_forget(struct loop *l);
+
+/* CORE_SPOOL of a dead letter goes to the spool: written down when it is there.  false: no more can be kept.  _failed:
+ * it did not go. */
+bool letters_put(struct loop *l, const struct core_effect *e, uint64_t size);
+void letters_put_failed(struct loop *l, uint32_t slot);
+
+/* CORE_BURY.  false: no more can be kept, or no memory.  And if the spool then could not. */
+bool letters_bury(struct loop *l, const struct core_effect *e);
+void letters_not_buried(struct loop *l, const char *connector, uint64_t pos);
+
+/* SPOOL_APPENDED: true, it was about an operator's letter alone. */
+bool letters_appended(struct loop *l, const struct spool_answer *a);
+
+/* Replay or drop one that is there.  NULL: done, or under way; else why not. */
+const char *letters_act(struct loop *l, const struct operators_act *a);
 
 /* loop.c */
 

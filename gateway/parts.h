@@ -29,6 +29,8 @@ struct parts {
     uint64_t    bytes;            /* of all messages */
     uint64_t    largest;          /* of one */
     uint64_t   *went_bits;        /* a bit for each message; allocated by who makes the parts */
+    const void *raw;              /* the bundle as it came, raw_len bytes, lent until parts_free: for the spool */
+    size_t      raw_len;
 };
 
 static inline bool

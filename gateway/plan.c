@@ -41,6 +41,8 @@ plan_one(const struct settings *s, struct targets *targets, const struct setting
     ret->target = (uint32_t)number;
     /* Connectors of one target stay on one connection, and targets are spread over all of them. */
     ret->publisher = ret->target % (uint32_t)s->broker.connections;
+    ret->spool_limit = s->spool.limit == 0 ? 0 : s->spool.each;
+    ret->unanswered_max = s->spool.unanswered_max;
     ret->format = strcmp(t->format, "opencti") == 0 ? WIRE_FMT_OPENCTI : WIRE_FMT_RAW;
     return 0;
 }
@@ -88,6 +90,7 @@ plan_connectors(const struct settings *s, struct targets *targets, struct gauged
             goto fail;
         snprintf(list[i].id, sizeof(list[i].id), "%s", c->id);
         list[i].ordered = c->ordered;
+        list[i].confirm = c->ack == SETTINGS_ACK_CONFIRM;
     }
     if (s->accept_unknown && (plan_one(s, targets, &s->default_target, NULL, ret_unknown, err) != 0 ||
                               plan_queue(s, queues, &s->default_target, NULL, ret_unknown, err) != 0))
@@ -282,6 +285,10 @@ plan_reloadable(const struct settings *a, const struct settings *b, struct err *
         {"telemetry.stale_after", a->telemetry.stale_us == b->telemetry.stale_us},
         {"memory.limit", a->memory.limit == b->memory.limit},
         {"memory.max_bundle", a->memory.max_bundle == b->memory.max_bundle},
+        {"spool.dir", same_text(a->spool.dir, b->spool.dir)},
+        {"spool.limit", a->spool.limit == b->spool.limit},
+        {"spool.floor", a->spool.floor == b->spool.floor},
+        {"spool.segment", a->spool.segment == b->spool.segment},
         {"state.dir", same_text(a->state.dir, b->state.dir)},
         {"journal.limit", a->journal.limit == b->journal.limit},
         {"operators.socket", same_text(a->operators.socket, b->operators.socket)},

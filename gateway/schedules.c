@@ -161,8 +161,8 @@ schedules_answers(struct loop *l)
         if (a[i].kind == STATE_ROW_STORED || a[i].kind == STATE_ROW_FAILED)
             stored(l, &a[i]);
         else if (a[i].kind == STATE_CLEARED || a[i].kind == STATE_CLEAR_FAILED)
-            operators_cleared(l->operators, a[i].ticket, a[i].kind == STATE_CLEARED, a[i].version,
-                              a[i].text == NULL ? "the disk failed" : a[i].text);
+            operators_done(l->operators, a[i].ticket, a[i].kind == STATE_CLEARED, a[i].version,
+                           a[i].text == NULL ? "the disk failed" : a[i].text);
         else
             states_answer(l->states, &a[i]);
         free(a[i].bytes);
@@ -290,6 +290,8 @@ act(void *ctx, const struct operators_act *a)
     if (l->stop_us != 0 && a->action == CORE_DRAIN_OFF)
         return "the gateway is stopping: start it again";
     note_action(l, a);
+    if (a->what != OPERATORS_ACT)
+        return letters_act(l, a);
     l->clear_ticket = a->ticket;
     l->clear_lost = false;
     effects_step(l, &e);
@@ -305,7 +307,7 @@ warnings(void *ctx, const char *ret[OPERATORS_WARNINGS])
 int
 schedules_open_operators(struct loop *l, struct err *err)
 {
-    const struct operators_hands hands = {act, warnings, l};
+    const struct operators_hands hands = {act, warnings, l->dead, l};
 
     l->operators = operators_open(l->settings->operators.socket, l->core, &hands, l->log, err);
     return l->operators == NULL ? -1 : 0;

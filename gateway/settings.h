@@ -44,9 +44,13 @@ struct settings_target {
     bool  opencti_names; /* exchange, routing_key and queue are OpenCTI's, made of prefix and id: not a key */
 };
 
+/* When a bundle is answered for: on RabbitMQ's confirm or once it is in the spool, or on the confirm alone. */
+enum settings_ack { SETTINGS_ACK_SPOOL, SETTINGS_ACK_CONFIRM };
+
 struct settings_connector {
     char                  *id;
     struct settings_target target;
+    enum settings_ack      ack;
     bool                   ordered; /* window 1: order holds after a nack too */
     struct settings_decimal threshold; /* MB; not given: admission.queue_threshold, or what the connector says */
     int                    weight;  /* 1 */
@@ -108,6 +112,14 @@ struct settings {
         char *dir;             /* state.dir: /var/lib/sluice */
         int64_t mark_us;       /* state.mark_every: 1s */
     } state;
+    struct {
+        char    *dir;          /* spool.dir: spool in state.dir */
+        uint64_t limit;        /* spool.limit: 10GiB; 0: there is none */
+        uint64_t each;         /* spool.each: of one connector; a quarter of limit */
+        uint64_t floor;        /* spool.floor: 1GiB that stay free on its file system */
+        uint64_t segment;      /* spool.segment: 128MiB */
+        uint64_t unanswered_max; /* spool.unanswered_max: 64MiB of a connector with ack = "confirm" */
+    } spool;
     struct {
         uint64_t limit;        /* journal.limit: 64MiB, of journal.log and journal.log.1 together */
     } journal;

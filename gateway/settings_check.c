@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -444,12 +445,34 @@ check_operators(struct settings_draft *d, struct err *err)
                               strlen(s->operators.socket), most);
 }
 
+static int
+check_spool(struct settings_draft *d, struct err *err)
+{
+    struct settings *s = d->s;
+
+    if (s->spool.dir == NULL && asprintf(&s->spool.dir, "%s/spool", s->state.dir) < 0) {
+        s->spool.dir = NULL;
+        return err_set(err, ERR_NOMEM, errno, "settings");
+    }
+    if (s->spool.each == 0)
+        s->spool.each = s->spool.limit / 4;
+    if (s->spool.each > s->spool.limit && s->spool.limit > 0)
+        return settings_blame_key(d, "spool.each", err, "one connector can have no more than spool.limit, %" PRIu64 "B",
+                                  s->spool.limit);
+    if (s->spool.limit > 0 && s->spool.limit < s->memory.max_bundle)
+        return settings_blame_key(d, "spool.limit", err,
+                                  "a bundle of memory.max_bundle, %" PRIu64 "B, would have no room: write more, or 0B "
+                                  "for no spool",
+                                  s->memory.max_bundle);
+    return 0;
+}
+
 int
 settings_check(struct settings_draft *d, struct err *err)
 {
     if (check_endpoint(d, err) != 0 || check_broker(d, err) != 0 || check_telemetry(d, err) != 0 ||
         check_budgets(d, err) != 0 || check_memory(d, err) != 0 ||
-        check_operators(d, err) != 0)
+        check_operators(d, err) != 0 || check_spool(d, err) != 0)
         return -1;
     return check_unknown(d, err);
 }

@@ -40,6 +40,7 @@ static const char *const log_levels[] = {
 
 /* Forward formats that this version has. */
 static const char *const formats[] = {"raw", "opencti", NULL};
+static const char *const acks[] = {[SETTINGS_ACK_SPOOL] = "spool", [SETTINGS_ACK_CONFIRM] = "confirm", NULL};
 static const char *const too_large[] = {"refuse", "skip", NULL};
 
 /* Where messages go: the same keys in default_target and in each connector. */
@@ -135,6 +136,18 @@ static const struct settings_key keys[] = {
     DURATION("state.mark_every", state.mark_us, "1s", 10 * MS, M,
              "how often answers are noted; resends of that time may go twice after a crash"),
 
+    TEXT("spool.dir", spool.dir, NULL, 1, SETTINGS_PATH_MAX,
+         "folder of the bundles that wait for room, of nothing else; the default is spool in state.dir"),
+    SIZE("spool.limit", spool.limit, "10GiB", 0, 1024 * 1024 * GIB,
+         "bytes of bundles in it, dead letters included; 0B: no spool, what waits stays in memory"),
+    SIZE("spool.each", spool.each, NULL, 0, 1024 * 1024 * GIB,
+         "bytes of one connector's bundles in it; the default is a quarter of limit"),
+    SIZE("spool.floor", spool.floor, "1GiB", 0, 1024 * 1024 * GIB,
+         "bytes that stay free on its file system: with less nothing more is taken"),
+    SIZE("spool.segment", spool.segment, "128MiB", MIB, GIB, "bytes of one of its files"),
+    SIZE("spool.unanswered_max", spool.unanswered_max, "64MiB", KIB, 1024 * GIB,
+         "most bytes of a connector with ack = \"confirm\" that wait for their answer"),
+
     SIZE("journal.limit", journal.limit, "64MiB", 64 * KIB, 1024 * GIB,
          "bytes of journal.log and journal.log.1 in state.dir, together"),
 
@@ -154,6 +167,8 @@ static const struct settings_key connector_keys[] = {
     {"id", SETTINGS_TEXT, offsetof(struct settings_connector, id), NULL, 0, SETTINGS_SHORT_MAX, NULL, false,
      "the connector's id: a-z, 0-9, '.', '_', '-', at most 64"},
     TARGET("", offsetof(struct settings_connector, target)),
+    {"ack", SETTINGS_WORD, offsetof(struct settings_connector, ack), "spool", 0, 0, acks, false,
+     "when a bundle is answered for: spool (RabbitMQ has it, or the spool), or confirm (RabbitMQ alone)"},
     {"ordered", SETTINGS_FLAG, offsetof(struct settings_connector, ordered), "false", 0, 1, NULL, false,
      "keep the order even after the broker refused a message; one at a time, so slower"},
     {"queue_threshold", SETTINGS_DECIMAL, offsetof(struct settings_connector, threshold), NULL, 0,
@@ -169,7 +184,8 @@ static const struct settings_key connector_keys[] = {
      "most messages that its queue's consumers hold unacknowledged; 0: as telemetry says"},
 };
 
-_Static_assert(sizeof(enum log_format) == sizeof(int) && sizeof(enum log_level) == sizeof(int),
+_Static_assert(sizeof(enum log_format) == sizeof(int) && sizeof(enum log_level) == sizeof(int) &&
+                   sizeof(enum settings_ack) == sizeof(int),
                "a WORD is stored as an int");
 
 static const struct settings_key group_keys[] = {

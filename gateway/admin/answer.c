@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "dead.h"
 #include "text.h"
 
 static void
@@ -194,6 +195,8 @@ answer_status_one(struct answer *a, const struct core_status *s, bool first)
     put_key_time(a, ",\"last_run\":", s->last_run_us);
     put_key_time(a, ",\"next_run\":", s->next_run_us);
     put_bytes(a, ",\"waiting_bytes\":", s->waiting);
+    put_bytes(a, ",\"spooled\":", s->spooled);
+    put_bytes(a, ",\"spooled_bytes\":", s->spooled_bytes);
     put_key_flag(a, ",\"measured\":", s->measured);
     if (s->measured)
         put_gauge(a, s);
@@ -201,7 +204,27 @@ answer_status_one(struct answer *a, const struct core_status *s, bool first)
 }
 
 void
-answer_status_end(struct answer *a)
+answer_letters_begin(struct answer *a)
+{
+    put(a, "{\"ok\":true,\"dead_letters\":[");
+}
+
+void
+answer_letter(struct answer *a, const struct dead_letter *d, bool first)
+{
+    put_key_text(a, first ? "{\"connector\":" : ",{\"connector\":", d->connector);
+    put_key_number(a, ",\"pos\":", (int64_t)d->pos);
+    put_key_number(a, ",\"epoch\":", (int64_t)d->epoch);
+    put_key_number(a, ",\"seq\":", (int64_t)d->seq);
+    put_key_number(a, ",\"bytes\":", (int64_t)d->size);
+    put_key_text(a, ",\"reason\":", d->reason);
+    put_key_text(a, ",\"text\":", d->text);
+    put_key_time(a, ",\"since\":", d->at_us);
+    put(a, "}");
+}
+
+void
+answer_list_end(struct answer *a)
 {
     put(a, "]}\n");
 }

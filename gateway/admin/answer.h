@@ -8,6 +8,8 @@
 
 #include "core/core.h"
 
+struct dead_letter;
+
 enum {
     ANSWER_CAP = 16 * 1024, /* bytes in a piece of an answer */
     ANSWER_MOST = 4 * 1024  /* bytes that one call adds at most */
@@ -30,7 +32,11 @@ void answer_done(struct answer *a, const char *action, const char *connector, co
 /* The answer to status: its beginning (with two warnings at most), each connector, its end. */
 void answer_status_begin(struct answer *a, bool draining, const char *const *warnings, size_t n);
 void answer_status_one(struct answer *a, const struct core_status *s, bool first);
-void answer_status_end(struct answer *a);
+void answer_list_end(struct answer *a); /* of dead letters too */
+
+/* The answer to dead-letters, likewise. */
+void answer_letters_begin(struct answer *a);
+void answer_letter(struct answer *a, const struct dead_letter *d, bool first);
 
 /* "waiting" "held" "running" "paused" or "not connected". */
 const char *answer_state(const struct core_status *s);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "answer.h"
+#include "dead.h"
 #include "err.h"
 #include "log.h"
 #include "request.h"
@@ -27,9 +28,12 @@ struct connection {
     pid_t    pid;
     bool     eof;      /* no more requests will come */
     bool     closing;  /* once what is to be said is said */
-    bool     clearing; /* the answer comes with operators_cleared */
+    bool     clearing; /* the answer comes with operators_done */
     uint64_t ticket;   /* which one: they are not used twice */
+    const char *asked; /* what that is of: static */
     bool     listing;  /* an answer to status is being made: */
+    bool     letters;  /* or one to dead-letters; some: it has one already */
+    bool     some;
     uint32_t next, end;
     int64_t  deadline_us;
     uint32_t events;   /* what epoll waits for */
@@ -109,7 +113,7 @@ makes_sense(struct connection *c, const struct request *r, const struct core_sta
 {
     struct err err;
 
-    if (r->action != CORE_RUN_NOW || (s->kind != 0 && !s->running))
+    if (r->kind != REQUEST_ACT || r->action != CORE_RUN_NOW || (s->kind != 0 && !s->running))
         return true;
     if (s->running)
         err_set(&err, ERR_PROTO, 0, "%s runs already", s->id);
@@ -122,13 +126,17 @@ makes_sense(struct connection *c, const struct request *r, const struct core_sta
 static void
 act(struct operators *o, struct connection *c, const struct request *r)
 {
-    struct operators_act a = {.action = r->action, .name = r->name, .uid = c->uid, .pid = c->pid};
+    struct operators_act a = {.what = r->kind == REQUEST_REPLAY ? OPERATORS_REPLAY
+                                      : r->kind == REQUEST_DROP ? OPERATORS_DROP
+                                                                : OPERATORS_ACT,
+                              .action = r->action, .pos = r->pos, .name = r->name, .uid = c->uid, .pid = c->pid};
     const char *why;
 
     a.connector = r->connector[0] == '\0' ? NULL : r->connector;
     a.ticket = ++o->tickets;
     c->ticket = a.ticket;
-    c->clearing = r->action == CORE_RESET_STATE;
+    c->asked = r->name;
+    c->clearing = r->kind == REQUEST_REPLAY || (r->kind == REQUEST_ACT && r->action == CORE_RESET_STATE);
     memcpy(c->whom, r->connector, sizeof(c->whom));
     why = o->hands.act(o->hands.ctx, &a);
     if (why != NULL) {
@@ -137,6 +145,41 @@ act(struct operators *o, struct connection *c, const struct request *r)
     } else if (!c->clearing) {
         answer_done(&c->out, r->name, a.connector, a.connector == NULL ? NULL : state_word(o, a.connector), 0);
     }
+}
+
+static bool
+is_there(const struct operators *o, struct connection *c, const struct request *r)
+{
+    struct err err;
+
+    if (r->pos == 0 || dead_find(o->hands.dead, r->connector, r->pos) != NULL)
+        return true;
+    err_set(&err, ERR_PROTO, 0, "%s has no dead letter at %llu: dead-letters lists all", r->connector,
+            (unsigned long long)r->pos);
+    refuse(c, err.text);
+    return false;
+}
+
+static void
+begin_letters(struct connection *c, const struct request *r)
+{
+    c->letters = true;
+    c->some = false;
+    c->next = 0;
+    memcpy(c->whom, r->connector, sizeof(c->whom));
+    answer_letters_begin(&c->out);
+}
+
+static void
+begin_status(struct operators *o, struct connection *c, const struct request *r, uint32_t number)
+{
+    const char *warnings[OPERATORS_WARNINGS];
+    const size_t n = o->hands.warnings(o->hands.ctx, warnings);
+
+    c->listing = true;
+    c->next = number;
+    c->end = r->connector[0] == '\0' ? UINT32_MAX : number + 1;
+    answer_status_begin(&c->out, core_draining(o->core), warnings, n);
 }
 
 static void
@@ -153,14 +196,11 @@ handle(struct operators *o, struct connection *c, const char *line, size_t len)
     } else if (r.connector[0] != '\0' &&
                !(core_number(o->core, r.connector, &number) && core_status(o->core, number, &s))) {
         refuse_unknown(o, c, r.connector);
-    } else if (r.status) {
-        c->listing = true;
-        c->next = number;
-        c->end = r.connector[0] == '\0' ? UINT32_MAX : number + 1;
-        const char *warnings[OPERATORS_WARNINGS];
-        const size_t n = o->hands.warnings(o->hands.ctx, warnings);
-        answer_status_begin(&c->out, core_draining(o->core), warnings, n);
-    } else if (r.connector[0] == '\0' || makes_sense(c, &r, &s)) {
+    } else if (r.kind == REQUEST_STATUS) {
+        begin_status(o, c, &r, number);
+    } else if (r.kind == REQUEST_LETTERS) {
+        begin_letters(c, &r);
+    } else if (r.connector[0] == '\0' || (makes_sense(c, &r, &s) && is_there(o, c, &r))) {
         act(o, c, &r);
     }
 }
@@ -174,12 +214,31 @@ list_some(struct operators *o, struct connection *c)
 
     while (answer_room(&c->out)) {
         if (c->next == c->end || !core_status(o->core, c->next, &s)) {
-            answer_status_end(&c->out);
+            answer_list_end(&c->out);
             c->listing = false;
             return;
         }
         answer_status_one(&c->out, &s, c->next == first);
         c->next++;
+    }
+}
+
+/* Likewise, of dead letters: where one is dropped meanwhile, the one behind it may be left out. */
+static void
+list_letters(struct operators *o, struct connection *c)
+{
+    while (answer_room(&c->out)) {
+        const struct dead_letter *d = dead_at(o->hands.dead, c->next++);
+
+        if (d == NULL) {
+            answer_list_end(&c->out);
+            c->letters = false;
+            return;
+        }
+        if (c->whom[0] != '\0' && strcmp(c->whom, d->connector) != 0)
+            continue;
+        answer_letter(&c->out, d, !c->some);
+        c->some = true;
     }
 }
 
@@ -236,7 +295,7 @@ take_line(struct operators *o, struct connection *c)
 static bool
 is_idle(const struct connection *c)
 {
-    return c->out.len == 0 && !c->clearing && !c->listing && !c->closing;
+    return c->out.len == 0 && !c->clearing && !c->listing && !c->letters && !c->closing;
 }
 
 /* What can never become a request ends the connection, with the reason. */
@@ -278,7 +337,7 @@ take_bytes(struct connection *c)
 static void
 await(struct operators *o, struct connection *c)
 {
-    const bool busy = c->out.len > 0 || c->listing || (has_line(c) && !c->clearing);
+    const bool busy = c->out.len > 0 || c->listing || c->letters || (has_line(c) && !c->clearing);
     const uint32_t events =
         (!c->eof && !c->closing && c->in_len < sizeof(c->in) ? EPOLLIN : 0U) | (busy ? EPOLLOUT : 0U);
     struct epoll_event e = {.events = events, .data.u32 = (uint32_t)(c - o->at)};
@@ -297,6 +356,8 @@ advance(struct operators *o, struct connection *c)
         take_line(o, c);
     if (c->listing)
         list_some(o, c);
+    if (c->letters)
+        list_letters(o, c);
     if (!flush(o, c))
         return;
     if (is_idle(c))
@@ -429,7 +490,7 @@ operators_turn(struct operators *o, int64_t now_us)
 }
 
 void
-operators_cleared(struct operators *o, uint64_t ticket, bool ok, uint64_t version, const char *text)
+operators_done(struct operators *o, uint64_t ticket, bool ok, uint64_t version, const char *text)
 {
     for (uint32_t i = 0; i < OPERATORS_MAX; i++) {
         struct connection *c = &o->at[i];
@@ -439,9 +500,9 @@ operators_cleared(struct operators *o, uint64_t ticket, bool ok, uint64_t versio
             continue;
         c->clearing = false;
         if (ok)
-            answer_done(&c->out, "reset-state", c->whom, state_word(o, c->whom), version);
+            answer_done(&c->out, c->asked, c->whom, state_word(o, c->whom), version);
         else {
-            err_set(&err, ERR_IO, 0, "%.64s: its state was not changed: %.150s", c->whom, text);
+            err_set(&err, ERR_IO, 0, "%.64s: nothing was changed: %.150s", c->whom, text);
             refuse(c, err.text);
         }
         advance(o, c);

@@ -12,19 +12,23 @@ enum { SHOWN_MAX = 48 };
 
 static const struct row {
     const char      *name;
-    bool             status;
+    enum request_kind kind;
     enum core_action action;
     bool             needs, takes; /* a connector */
+    bool             pos;          /* it needs that, too */
 } rows[] = {
-    {"status", true, CORE_PAUSE, false, true},
-    {"pause", false, CORE_PAUSE, true, true},
-    {"resume", false, CORE_RESUME, true, true},
-    {"run", false, CORE_RUN_NOW, true, true},
-    {"reset-state", false, CORE_RESET_STATE, true, true},
-    {"drain", false, CORE_DRAIN_ON, false, false},
-    {"undrain", false, CORE_DRAIN_OFF, false, false},
+    {"status", REQUEST_STATUS, CORE_PAUSE, false, true, false},
+    {"pause", REQUEST_ACT, CORE_PAUSE, true, true, false},
+    {"resume", REQUEST_ACT, CORE_RESUME, true, true, false},
+    {"run", REQUEST_ACT, CORE_RUN_NOW, true, true, false},
+    {"reset-state", REQUEST_ACT, CORE_RESET_STATE, true, true, false},
+    {"drain", REQUEST_ACT, CORE_DRAIN_ON, false, false, false},
+    {"undrain", REQUEST_ACT, CORE_DRAIN_OFF, false, false, false},
+    {"dead-letters", REQUEST_LETTERS, CORE_PAUSE, false, true, false},
+    {"replay", REQUEST_REPLAY, CORE_PAUSE, true, true, true},
+    {"drop", REQUEST_DROP, CORE_PAUSE, true, true, true},
 };
-#define ALL "status, pause, resume, run, reset-state, drain, undrain"
+#define ALL "status, pause, resume, run, reset-state, drain, undrain, dead-letters, replay, drop"
 
 static const struct row *
 find(const char *name, struct err *err)
@@ -47,7 +51,7 @@ find(const char *name, struct err *err)
     return NULL;
 }
 
-/* Only the keys that there are, and both texts without a NUL. */
+/* Only the keys that there are, the two texts without a NUL. */
 static int
 check_keys(json_t *root, struct err *err)
 {
@@ -59,8 +63,13 @@ check_keys(json_t *root, struct err *err)
 
         key = json_object_iter_key(i);
         text_show(key, strlen(key), shown, sizeof(shown));
+        if (strcmp(key, "pos") == 0 && json_is_integer(value) && json_integer_value(value) > 0)
+            continue;
+        if (strcmp(key, "pos") == 0)
+            return err_set(err, ERR_PROTO, 0, "pos: it must be a number from 1, as dead-letters lists it");
         if (strcmp(key, "do") != 0 && strcmp(key, "connector") != 0)
-            return err_set(err, ERR_PROTO, 0, "there is no key \"%s\": write do and connector", shown);
+            return err_set(err, ERR_PROTO, 0,
+                           "there is no key \"%s\": write do and connector, and pos with replay and drop", shown);
         if (!json_is_string(value) || strlen(json_string_value(value)) != json_string_length(value))
             return err_set(err, ERR_PROTO, 0, "%s: it must be a text", shown);
     }
@@ -87,6 +96,17 @@ take_connector(const struct row *row, const char *id, struct request *ret, struc
 }
 
 static int
+take_pos(const struct row *row, const json_t *pos, struct request *ret, struct err *err)
+{
+    if (pos == NULL && row->pos)
+        return err_set(err, ERR_PROTO, 0, "%s needs a dead letter: write its pos, as dead-letters lists it", row->name);
+    if (pos != NULL && !row->pos)
+        return err_set(err, ERR_PROTO, 0, "%s has no pos: leave it out", row->name);
+    ret->pos = pos == NULL ? 0 : (uint64_t)json_integer_value(pos);
+    return 0;
+}
+
+static int
 read_object(json_t *root, struct request *ret, struct err *err)
 {
     const char *name;
@@ -102,10 +122,12 @@ read_object(json_t *root, struct request *ret, struct err *err)
     row = find(name, err);
     if (row == NULL)
         return -1;
-    ret->status = row->status;
+    ret->kind = row->kind;
     ret->action = row->action;
     ret->name = row->name;
-    return take_connector(row, json_string_value(json_object_get(root, "connector")), ret, err);
+    if (take_connector(row, json_string_value(json_object_get(root, "connector")), ret, err) != 0)
+        return -1;
+    return take_pos(row, json_object_get(root, "pos"), ret, err);
 }
 
 int

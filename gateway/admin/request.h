@@ -4,14 +4,18 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "core/core.h"
 
 struct err;
 
+enum request_kind { REQUEST_STATUS, REQUEST_LETTERS, REQUEST_ACT, REQUEST_REPLAY, REQUEST_DROP };
+
 struct request {
-    bool             status;        /* else it is an action */
-    enum core_action action;
+    enum request_kind kind;
+    enum core_action action;        /* of REQUEST_ACT */
+    uint64_t         pos;           /* of a dead letter: from 1; 0: none was named */
     const char      *name;          /* of what is to be done, static */
     char             connector[65]; /* ""; none was named */
 };

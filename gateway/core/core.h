@@ -345,7 +345,7 @@ struct core_effect {
         struct {
             uint32_t    number;
             const char *connector;
-            uint64_t    pos;
+            uint64_t    pos, epoch, seq, size;
             enum wire_reason reason;
             const char *text;       /* lent for the call; NULL: none */
         } bury;

@@ -134,12 +134,21 @@ target(const struct core *k, const struct connector *c)
     return t <= room ? t : room < head_cost(k, c) ? 0 : room;
 }
 
+/* Of the spool, or of its own part of it, is there less than its next bundle takes? */
+static bool
+spool_is_full(const struct core *k, const struct connector *c)
+{
+    const uint64_t room = spooling_room(k, c);
+
+    return c->cfg.spool_limit > 0 && (k->spool_full || room == 0 || room < head_cost(k, c));
+}
+
 uint32_t
 credit_hold(const struct core *k, const struct connector *c)
 {
     const struct pub *p = &k->pubs[c->cfg.publisher];
 
-    return (c->cfg.spool_limit > 0 && k->spool_full ? (uint32_t)WIRE_HOLD_SPOOL_FULL : 0) |
+    return (spool_is_full(k, c) ? (uint32_t)WIRE_HOLD_SPOOL_FULL : 0) |
            (c->sch.paused ? (uint32_t)WIRE_HOLD_PAUSED : 0) | (k->draining ? (uint32_t)WIRE_HOLD_DRAINING : 0) |
            (!p->up ? (uint32_t)WIRE_HOLD_BROKER_DOWN : 0) |
            (p->up && (p->blocked || k->alarm) ? (uint32_t)WIRE_HOLD_BROKER_ALARM : 0) |
@@ -155,8 +164,7 @@ why_not(const struct core *k, const struct connector *c)
 
     if (c->cfg.spool_limit == 0 || !(c->sch.running || kind == 0 || kind == WIRE_S_CONTINUOUS + 1))
         return why;
-    return (why & (WIRE_HOLD_PAUSED | WIRE_HOLD_DRAINING | WIRE_HOLD_SPOOL_FULL)) |
-           (spooling_room(k, c) < head_cost(k, c) ? (uint32_t)WIRE_HOLD_SPOOL_FULL : 0);
+    return why & (WIRE_HOLD_PAUSED | WIRE_HOLD_DRAINING | WIRE_HOLD_SPOOL_FULL);
 }
 
 /* Put it in the line if it has less than half of what it should have, or cannot send its next bundle. */

@@ -280,6 +280,9 @@ bury(struct core *k, struct connector *c, uint32_t s, enum wire_reason reason, c
     e.u.bury.number = c->number;
     e.u.bury.connector = c->cfg.id;
     e.u.bury.pos = k->slots[s].pos;
+    e.u.bury.epoch = k->slots[s].epoch;
+    e.u.bury.seq = k->slots[s].seq;
+    e.u.bury.size = k->slots[s].size;
     e.u.bury.reason = reason;
     e.u.bury.text = text;
     core_emit(k, &e);

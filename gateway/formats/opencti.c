@@ -204,6 +204,8 @@ take_text(const struct making *m)
     }
     memset(to, 0, JSON_PAD);
     x->bundle = (struct bundle){.text = x->text, .size = (uint32_t)body->size, .budget = &x->budget};
+    x->parts.raw = x->text;
+    x->parts.raw_len = (size_t)body->size;
     return 0;
 }
 

@@ -42,6 +42,9 @@ struct spool_bundle {
     uint64_t    epoch, seq;
     uint8_t     format;
     bool        dead;     /* it is a dead letter from the start */
+    bool        alone;    /* no other append of its stream is without an answer.  Of a stream of which one failed, those
+                             behind it fail too, up to one that is alone: so (epoch, seq) of the last one that is there
+                             never passes one that is not */
     const void *head;
     uint32_t    head_len;
     uint64_t    size;     /* of the body, from 1 */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crash.h"
 #include "err.h"
 #include "log.h"
 #include "spool_parts.h"
@@ -173,9 +174,9 @@ state_write(struct spool_log *l, struct stream *st, bool full, struct err *err)
 
     if (body == NULL)
         return err_set(err, ERR_NOMEM, errno, "the state of a stream");
-    state_put(&(struct stream_state){st->next, st->mark_pos, st->epoch, st->seq, st->count, st->bytes, st->dead_count,
-                                     st->dead_bytes, (uint32_t)gone->n, full ? (uint32_t)st->dead.n : 0},
-              body);
+    const struct stream_state now = {st->next, st->mark_pos, st->epoch, st->seq, st->count, st->bytes, st->dead_count,
+                                     st->dead_bytes, (uint32_t)gone->n, full ? (uint32_t)st->dead.n : 0};
+    stream_state_put(&now, body);
     at = STATE_BYTES + ranges_put(gone, body + STATE_BYTES);
     if (full)
         ranges_put(&st->dead, body + at);
@@ -339,6 +340,8 @@ batch_fail(struct spool_log *l, const struct err *why)
     for (size_t i = 0; i < n; i++) {
         const struct waiting *w = &b->waiting[i];
 
+        if (w->kind == WAITS_APPEND && w->old == 0)
+            w->stream->failed = true;
         if (w->kind != WAITS_COPY)
             l->told(l->ctx, w->kind == WAITS_BURY ? SPOOL_BURIED : SPOOL_APPENDED, w->ticket, false, 0, why->text);
     }
@@ -356,6 +359,7 @@ batch_commit(struct spool_log *l, struct err *err)
     if (batch_send(l, &why) != 0)
         goto fail;
     if (b->tail > b->segment->used) {
+        crash_point(CRASH_WRITTEN);
         if (l->disk->fdatasync(l->disk->ctx, b->segment->fd) != 0) {
             /* The kernel may drop what it could not write and report success next time: a retry proves nothing. */
             err_set(&why, ERR_IO, errno, "the spool cannot be flushed");
@@ -365,8 +369,10 @@ batch_commit(struct spool_log *l, struct err *err)
         l->flushes++;
     }
     b->segment->used = b->tail;
-    if (b->states)
+    if (b->states) {
         l->written_releases = b->releases;
+        crash_point(CRASH_RELEASED);
+    }
     if (b->based)
         b->segment->based = true;
     for (size_t i = 0; i < b->n; i++)

@@ -218,7 +218,7 @@ trailer_fits(const struct crc32c *c, const unsigned char at[TRAILER_BYTES], cons
 /* --- states of streams --- */
 
 void
-state_put(const struct stream_state *s, unsigned char at[STATE_BYTES])
+stream_state_put(const struct stream_state *s, unsigned char at[STATE_BYTES])
 {
     const uint64_t numbers[] = {s->next, s->mark_pos, s->epoch, s->seq, s->count, s->bytes, s->dead_count,
                                 s->dead_bytes};
@@ -229,7 +229,7 @@ state_put(const struct stream_state *s, unsigned char at[STATE_BYTES])
 }
 
 void
-state_get(const unsigned char at[STATE_BYTES], struct stream_state *ret)
+stream_state_get(const unsigned char at[STATE_BYTES], struct stream_state *ret)
 {
     *ret = (struct stream_state){
         .next = get_u64(at), .mark_pos = get_u64(at + 8), .epoch = get_u64(at + 16), .seq = get_u64(at + 24),

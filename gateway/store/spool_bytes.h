@@ -125,7 +125,7 @@ void trailer_put(const struct crc32c *c, const struct trailer *t, const void *su
 bool trailer_get(const unsigned char at[TRAILER_BYTES], struct trailer *ret);
 bool trailer_fits(const struct crc32c *c, const unsigned char at[TRAILER_BYTES], const void *summaries);
 
-void state_put(const struct stream_state *s, unsigned char at[STATE_BYTES]);
-void state_get(const unsigned char at[STATE_BYTES], struct stream_state *ret);
+void stream_state_put(const struct stream_state *s, unsigned char at[STATE_BYTES]);
+void stream_state_get(const unsigned char at[STATE_BYTES], struct stream_state *ret);
 
 #endif

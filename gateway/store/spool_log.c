@@ -220,16 +220,33 @@ is_no_room(const struct err *err)
     return err->code == ERR_FULL && err->sys != 0;
 }
 
+/* One that is not alone has another of its stream before it: where that was not taken, it would leave a gap. */
+static bool
+behind_failed(struct spool_log *l, const struct spool_bundle *bundle)
+{
+    struct stream *st = stream_get(l, bundle->id, strlen(bundle->id), false);
+
+    if (st != NULL && bundle->alone)
+        st->failed = false;
+    return !bundle->alone && (st == NULL || st->failed);
+}
+
 void
 spool_log_append(struct spool_log *l, uint64_t ticket, const struct spool_bundle *bundle,
                  const struct spool_chunk *chunks, size_t n)
 {
     struct err err = {0};
+    struct stream *st;
 
-    if (append(l, ticket, bundle, 0, chunks, n, &err) == 0)
+    if (behind_failed(l, bundle))
+        err_set(&err, ERR_FULL, 0, "one before it was not taken");
+    else if (append(l, ticket, bundle, 0, chunks, n, &err) == 0)
         return;
     if (is_no_room(&err) && !l->broken)
         set_full(l, true);
+    st = stream_get(l, bundle->id, strlen(bundle->id), false);
+    if (st != NULL)
+        st->failed = true;
     l->told(l->ctx, SPOOL_APPENDED, ticket, false, 0, err.text);
 }
 

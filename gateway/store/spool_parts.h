@@ -67,6 +67,7 @@ struct stream {
     uint64_t       count, bytes, dead_count, dead_bytes;
     struct posset  gone, dead;
     struct posset  fresh;     /* of gone, what the log does not say yet */
+    bool           failed;    /* an append was not taken: nor are those behind it, up to one that is alone */
     bool           dirty;     /* its state is to be written */
     bool           whole;     /* and all of it */
     bool           told;      /* it is in the batch */

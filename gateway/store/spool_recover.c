@@ -209,7 +209,7 @@ replay_state(struct spool_log *l, struct segment *s, const struct scanned *one, 
     rc = read_part(l, s, one->at + record_over(r), body, r->body, err);
     if (rc != 0 || r->body < STATE_BYTES)
         goto out;
-    state_get(body, &state);
+    stream_state_get(body, &state);
     if (r->body != STATE_BYTES + 16 * ((uint64_t)state.gone + state.dead))
         goto out;
     if (full) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crash.h"
 #include "err.h"
 #include "log.h"
 #include "spool_parts.h"
@@ -436,5 +437,6 @@ segment_drop(struct spool_log *l, struct segment *s)
     } else {
         l->disk->unlink(l->disk->ctx, path);
     }
+    crash_point(CRASH_REMOVED);
     segment_forget(l, s);
 }

@@ -25,7 +25,7 @@ enum {
     POST_PAUSE_MS = 10   /* an answer that finds no memory is tried again after this long */
 };
 
-enum request_kind { REQUEST_GET, REQUEST_SET, REQUEST_MARK, REQUEST_ROW, REQUEST_CLEAR };
+enum request_kind { REQUEST_GET, REQUEST_SET, REQUEST_MARK, REQUEST_ROW, REQUEST_CLEAR, REQUEST_DEAD, REQUEST_UNDEAD };
 
 struct request {
     enum request_kind  kind;
@@ -38,9 +38,11 @@ struct request {
     size_t             n_marks;
     bool               has_row; /* of REQUEST_SET: row goes with it */
     struct state_row   row;
+    struct dead_letter *dead;    /* of REQUEST_DEAD, owned */
+    uint64_t           pos;     /* of REQUEST_UNDEAD */
 };
 
-/* What follows a request: the answer where it was done, and where it was not.  Marks have none. */
+/* What follows a request: the answer where it was done, and where it was not.  Marks and dead letters have none. */
 static const struct {
     enum state_answer_kind done, failed;
     const char            *event; /* of the log, where it failed */
@@ -50,7 +52,15 @@ static const struct {
     [REQUEST_MARK] = {STATE_FAILED, STATE_FAILED, "state_mark_failed"},
     [REQUEST_ROW] = {STATE_ROW_STORED, STATE_ROW_FAILED, "state_row_failed"},
     [REQUEST_CLEAR] = {STATE_CLEARED, STATE_CLEAR_FAILED, "state_clear_failed"},
+    [REQUEST_DEAD] = {STATE_FAILED, STATE_FAILED, "state_dead_letter_failed"},
+    [REQUEST_UNDEAD] = {STATE_FAILED, STATE_FAILED, "state_dead_letter_failed"},
 };
+
+static bool
+is_answered(enum request_kind kind)
+{
+    return kind != REQUEST_MARK && kind != REQUEST_DEAD && kind != REQUEST_UNDEAD;
+}
 
 struct state {
     struct state_db *db;       /* the thread's, once a request was posted */
@@ -69,8 +79,10 @@ request_free(struct request *r)
 {
     free(r->bytes);
     free(r->marks);
+    free(r->dead);
     r->bytes = NULL;
     r->marks = NULL;
+    r->dead = NULL;
 }
 
 static void
@@ -122,6 +134,10 @@ do_request(struct state_db *db, const struct request *r, struct state_answer *a,
         return state_db_row(db, &r->row, err);
     case REQUEST_CLEAR:
         return state_db_clear(db, r->connector, &a->version, err);
+    case REQUEST_DEAD:
+        return state_db_dead(db, r->dead, err);
+    case REQUEST_UNDEAD:
+        return state_db_undead(db, r->connector, r->pos, err);
     case REQUEST_SET:
         break;
     }
@@ -144,7 +160,7 @@ post(struct state *st, struct state_answer *answers, size_t n)
         answer_free(&answers[i]);
 }
 
-/* Do n requests in one transaction.  answers has room for n; *ret_n of them are filled, since marks have none.
+/* Do n requests in one transaction.  answers has room for n; *ret_n of them are filled, since some have none.
  * -1: nothing was changed, and no answer is left. */
 static int
 do_batch(struct state_db *db, const struct request *requests, size_t n, struct state_answer *answers, size_t *ret_n,
@@ -160,7 +176,7 @@ do_batch(struct state_db *db, const struct request *requests, size_t n, struct s
         return -1;
     for (size_t i = 0; i < n && rc == 0; i++) {
         rc = do_request(db, &requests[i], &answers[*ret_n], err);
-        if (rc == 0 && requests[i].kind != REQUEST_MARK)
+        if (rc == 0 && is_answered(requests[i].kind))
             ++*ret_n;
     }
     if (rc == 0 && changes)
@@ -180,7 +196,7 @@ refuse(struct state *st, const struct request *r, const struct err *why)
 
     log_event(st->log, LOG_ERROR, after[r->kind].event, LOG_STR("connector", r->connector),
               LOG_STR("error", why->text));
-    if (r->kind == REQUEST_MARK)
+    if (!is_answered(r->kind))
         free(a.text);
     else
         post(st, &a, 1);
@@ -283,6 +299,14 @@ state_rows(struct state *st, void (*each)(void *ctx, const struct state_row *row
     if (st->asked)
         return err_set(err, ERR_IO, EBUSY, "rows are read before the first request");
     return state_db_rows(st->db, each, ctx, err);
+}
+
+int
+state_each_dead(struct state *st, void (*each)(void *ctx, const struct dead_letter *dead), void *ctx, struct err *err)
+{
+    if (st->asked)
+        return err_set(err, ERR_IO, EBUSY, "dead letters are read before the first request");
+    return state_db_each_dead(st->db, each, ctx, err);
 }
 
 /* Post r, which keeps what it owns where this fails. */
@@ -422,6 +446,31 @@ state_mark(struct state *st, const struct state_mark *marks, size_t n, struct er
         return 0;
     free(r.marks);
     return -1;
+}
+
+int
+state_dead(struct state *st, const struct dead_letter *dead, struct err *err)
+{
+    struct request r = {.kind = REQUEST_DEAD};
+
+    if (set_connector(&r, dead->connector, err) != 0)
+        return -1;
+    r.dead = malloc(sizeof(*dead));
+    if (r.dead == NULL)
+        return err_set(err, ERR_NOMEM, errno, "a dead letter");
+    *r.dead = *dead;
+    if (ask(st, &r, err) == 0)
+        return 0;
+    free(r.dead);
+    return -1;
+}
+
+int
+state_undead(struct state *st, const char *connector, uint64_t pos, struct err *err)
+{
+    struct request r = {.kind = REQUEST_UNDEAD, .pos = pos};
+
+    return set_connector(&r, connector, err) != 0 ? -1 : ask(st, &r, err);
 }
 
 void

@@ -1,4 +1,4 @@
-/* state.h - small cold rows in SQLite: connectors' states, marks of what was answered for, and schedules.
+/* state.h - small cold rows in SQLite: connectors' states, marks of what was answered for, schedules, dead letters.
  *
  * One thread owns the one connection (WAL, synchronous=FULL, user_version from day one); requests go in
  * through a mailbox and answers come back through another.  What is answered is on the disk, flushed.
@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dead.h"
 #include "wire.h"
 
 struct err;
@@ -67,6 +68,10 @@ int state_marks(struct state *st, void (*each)(void *ctx, const struct state_mar
 /* The same for every row. */
 int state_rows(struct state *st, void (*each)(void *ctx, const struct state_row *row), void *ctx, struct err *err);
 
+/* The same for every dead letter. */
+int state_each_dead(struct state *st, void (*each)(void *ctx, const struct dead_letter *dead), void *ctx,
+                    struct err *err);
+
 /* Ask for the state of a connector. */
 int state_get(struct state *st, const char *connector, uint64_t ticket, struct err *err);
 
@@ -94,6 +99,11 @@ int state_clear(struct state *st, const char *connector, uint64_t ticket, struct
 
 /* Write n marks (copied).  Not answered: a lost mark costs duplicates only; a failure is logged. */
 int state_mark(struct state *st, const struct state_mark *marks, size_t n, struct err *err);
+
+/* Write down a dead letter (copied), or that it is one no more.  Not answered: where its row is missing the spool has
+ * it all the same, and only the reason is not known; a failure is logged. */
+int state_dead(struct state *st, const struct dead_letter *dead, struct err *err);
+int state_undead(struct state *st, const char *connector, uint64_t pos, struct err *err);
 
 /* Finish what was asked, close the file, end the thread, free.  NULL does nothing. */
 void state_close(struct state *st);

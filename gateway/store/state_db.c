@@ -39,6 +39,10 @@ static const char *const texts[STATEMENTS] = {
             "next_run_us, epoch) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     [ROWS] = "SELECT connector, kind, ran, paused, run, ended, period_us, last_run_us, next_run_us, epoch "
              "FROM schedule ORDER BY connector",
+    [DEAD] = "INSERT OR REPLACE INTO dead_letter (connector, pos, epoch, seq, size, reason, text, at_us) "
+             "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    [UNDEAD] = "DELETE FROM dead_letter WHERE connector = ?1 AND pos = ?2",
+    [DEADS] = "SELECT connector, pos, epoch, seq, size, reason, text, at_us FROM dead_letter ORDER BY connector, pos",
 };
 
 /* The tables of version 1.  `changed` is for an operator who looks. */
@@ -57,6 +61,12 @@ static const char *const texts[STATEMENTS] = {
 
 /* What version 3 adds: whose run it is.  0 where that was not written down yet. */
 #define SCHEMA_3 "ALTER TABLE schedule ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0 CHECK (epoch >= 0);"
+
+/* What version 4 adds: why a bundle in the spool is a dead letter. */
+#define SCHEMA_4                                                                                       \
+    "CREATE TABLE dead_letter (connector TEXT NOT NULL, pos INTEGER NOT NULL, epoch INTEGER NOT NULL," \
+    " seq INTEGER NOT NULL, size INTEGER NOT NULL, reason TEXT NOT NULL, text TEXT NOT NULL,"          \
+    " at_us INTEGER NOT NULL, PRIMARY KEY (connector, pos)) STRICT, WITHOUT ROWID;"
 
 /* locking_mode comes first: with it, the index of the WAL is kept in memory instead of a shared file. */
 #define PRAGMAS                                                                                              \
@@ -153,7 +163,7 @@ fill(struct state_db *db, const char *path, struct err *err)
     char sql[2048];
 
     snprintf(sql, sizeof(sql), "BEGIN; PRAGMA application_id = %d; PRAGMA user_version = %d; %s COMMIT;",
-             STATE_APPLICATION_ID, STATE_USER_VERSION, SCHEMA_1 SCHEMA_2 SCHEMA_3);
+             STATE_APPLICATION_ID, STATE_USER_VERSION, SCHEMA_1 SCHEMA_2 SCHEMA_3 SCHEMA_4);
     int rc = connect(db, path, err);
     if (rc == 0)
         rc = execute(db, sql, err);
@@ -246,8 +256,8 @@ migrate(struct state_db *db, struct err *err)
     from = strtoll(version, NULL, 10);
     if (from >= STATE_USER_VERSION)
         return 0;
-    snprintf(sql, sizeof(sql), "BEGIN IMMEDIATE; %s %s PRAGMA user_version = %d; COMMIT", from < 2 ? SCHEMA_2 : "",
-             SCHEMA_3, STATE_USER_VERSION);
+    snprintf(sql, sizeof(sql), "BEGIN IMMEDIATE; %s %s %s PRAGMA user_version = %d; COMMIT", from < 2 ? SCHEMA_2 : "",
+             from < 3 ? SCHEMA_3 : "", SCHEMA_4, STATE_USER_VERSION);
     rc = execute(db, sql, err);
     if (rc != 0)
         state_db_rollback(db);

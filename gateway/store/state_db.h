@@ -46,6 +46,13 @@ int state_db_mark(struct state_db *db, const struct state_mark *mark, struct err
 int state_db_marks(struct state_db *db, void (*each)(void *ctx, const struct state_mark *mark), void *ctx,
                    struct err *err);
 
+/* A dead letter is written down, in the place of one at the same position; or it is none any more. */
+int state_db_dead(struct state_db *db, const struct dead_letter *dead, struct err *err);
+int state_db_undead(struct state_db *db, const char *connector, uint64_t pos, struct err *err);
+
+int state_db_each_dead(struct state_db *db, void (*each)(void *ctx, const struct dead_letter *dead), void *ctx,
+                       struct err *err);
+
 /* NULL does nothing. */
 void state_db_close(struct state_db *db);
 

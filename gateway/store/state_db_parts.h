@@ -12,7 +12,7 @@
 struct err;
 
 /* Prepared once; the texts are in state_db.c, beside the tables. */
-enum statement { GET, VERSION, SET, MARK, MARKS, ROW, ROWS, STATEMENTS };
+enum statement { GET, VERSION, SET, MARK, MARKS, ROW, ROWS, DEAD, UNDEAD, DEADS, STATEMENTS };
 
 struct state_db {
     sqlite3      *sql;

@@ -226,3 +226,61 @@ state_db_marks(struct state_db *db, void (*each)(void *ctx, const struct state_m
     give(row);
     return rc == SQLITE_DONE ? 0 : -1;
 }
+
+int
+state_db_dead(struct state_db *db, const struct dead_letter *dead, struct err *err)
+{
+    sqlite3_stmt *set = take(db, DEAD, dead->connector);
+
+    sqlite3_bind_int64(set, 2, (sqlite3_int64)dead->pos);
+    sqlite3_bind_int64(set, 3, (sqlite3_int64)dead->epoch);
+    sqlite3_bind_int64(set, 4, (sqlite3_int64)dead->seq);
+    sqlite3_bind_int64(set, 5, (sqlite3_int64)dead->size);
+    sqlite3_bind_text(set, 6, dead->reason, -1, SQLITE_STATIC);
+    sqlite3_bind_text(set, 7, dead->text, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(set, 8, dead->at_us);
+    return change(db, set, err);
+}
+
+int
+state_db_undead(struct state_db *db, const char *connector, uint64_t pos, struct err *err)
+{
+    sqlite3_stmt *gone = take(db, UNDEAD, connector);
+
+    sqlite3_bind_int64(gone, 2, (sqlite3_int64)pos);
+    return change(db, gone, err);
+}
+
+static void
+copy_text(sqlite3_stmt *from, int column, char *to, size_t cap)
+{
+    const unsigned char *text = sqlite3_column_text(from, column);
+
+    snprintf(to, cap, "%s", text == NULL ? "" : (const char *)text);
+}
+
+int
+state_db_each_dead(struct state_db *db, void (*each)(void *ctx, const struct dead_letter *dead), void *ctx,
+                   struct err *err)
+{
+    sqlite3_stmt *from = db->statements[DEADS];
+    struct dead_letter dead;
+    int rc;
+
+    while ((rc = sqlite3_step(from)) == SQLITE_ROW) {
+        memset(&dead, 0, sizeof(dead));
+        copy_text(from, 0, dead.connector, sizeof(dead.connector));
+        dead.pos = (uint64_t)sqlite3_column_int64(from, 1);
+        dead.epoch = (uint64_t)sqlite3_column_int64(from, 2);
+        dead.seq = (uint64_t)sqlite3_column_int64(from, 3);
+        dead.size = (uint64_t)sqlite3_column_int64(from, 4);
+        copy_text(from, 5, dead.reason, sizeof(dead.reason));
+        copy_text(from, 6, dead.text, sizeof(dead.text));
+        dead.at_us = sqlite3_column_int64(from, 7);
+        each(ctx, &dead);
+    }
+    if (rc != SQLITE_DONE)
+        state_db_fail(db, rc, err);
+    give(from);
+    return rc == SQLITE_DONE ? 0 : -1;
+}

@@ -10,7 +10,7 @@ struct err;
 
 enum {
     STATE_APPLICATION_ID = 0x534c4345, /* "SLCE", in SQLite's header: this file is Sluice's */
-    STATE_USER_VERSION = 3,            /* of the tables; a gateway refuses what is newer than itself */
+    STATE_USER_VERSION = 4,            /* of the tables; a gateway refuses what is newer than itself */
     STATE_PATH_MAX = 4096
 };
 

@@ -29,6 +29,8 @@ struct bundle {
     bool      released, released_sure;
     bool      dead, dead_maybe; /* by the last answer; or asked for, and not answered */
     bool      there, lost;
+    bool      alone;          /* no other of its stream was without an answer */
+    uint64_t  before;         /* the ticket before it in its stream; 0: none */
 };
 
 struct world {
@@ -37,6 +39,7 @@ struct world {
     struct spool_log *log;
     struct bundle     bundles[TICKETS];
     uint64_t          n;        /* the next ticket; 0 is none */
+    uint64_t          last[STREAMS], out[STREAMS]; /* ticket, appends without an answer; of each stream */
     unsigned char    *body;
     double            alike;    /* how many are of one size */
     bool              broken, trace, faults;
@@ -106,6 +109,8 @@ told(void *ctx, enum spool_kind kind, uint64_t ticket, bool ok, uint64_t pos, co
     }
     if (ok && b->fate == ANSWERED)
         WRONG(w, "ticket %llu was answered twice", U(ticket));
+    if (b->old == 0)
+        w->out[b->stream]--;
     b->fate = ok ? ANSWERED : w->disk.dead || w->broken ? UNKNOWN : FAILED;
     b->pos = pos;
     w->answered += ok;
@@ -124,12 +129,16 @@ append(struct world *w, int stream, uint64_t size)
     const uint64_t ticket = w->n;
     const uint64_t cut = size > 1 ? (uint64_t)chance_below(&w->chance, (int64_t)size) : 0;
     struct spool_bundle bundle = {.id = names[stream], .epoch = EPOCH, .seq = ticket, .format = 3, .head = &ticket,
-                                  .head_len = sizeof(ticket), .size = size, .dead = chance_is(&w->chance, 0.05)};
+                                  .head_len = sizeof(ticket), .size = size, .dead = chance_is(&w->chance, 0.05),
+                                  .alone = w->out[stream] == 0};
 
     if (ticket == TICKETS)
         return;
     w->n++;
-    w->bundles[ticket] = (struct bundle){.stream = stream, .size = size, .dead = bundle.dead};
+    w->bundles[ticket] = (struct bundle){.stream = stream, .size = size, .dead = bundle.dead, .alone = bundle.alone,
+                                         .before = w->last[stream]};
+    w->last[stream] = ticket;
+    w->out[stream]++;
     TRACE(w, "append %llu to %d, %llu bytes\n", U(ticket), stream, U(size));
     w->given++;
     /* Lent until it is told of; it is told of by the commit that follows at the latest. */
@@ -288,6 +297,14 @@ see_stream(void *ctx, const struct spool_stream *stream)
     if (!w->hurt && (count != stream->count || bytes != stream->bytes))
         WRONG(w, "%s: %llu bundles of %llu bytes, told as %llu of %llu", stream->id, U(count), U(bytes),
               U(stream->count), U(stream->bytes));
+    /* It passes nothing that is not there, back to one that was alone. */
+    for (uint64_t t = stream->seq; !w->hurt && t != 0 && !w->bundles[t].alone; t = w->bundles[t].before) {
+        const struct bundle *b = &w->bundles[w->bundles[t].before];
+
+        if (!b->there && !b->released && b->fate != ANSWERED)
+            WRONG(w, "%s: the mark is at %llu, and %llu before it is not there", stream->id, U(stream->seq),
+                  U(w->bundles[t].before));
+    }
     if (!w->hurt && stream->seq < last)
         WRONG(w, "%s: the mark is at %llu, and %llu was answered", stream->id, U(stream->seq), U(last));
 }
@@ -335,11 +352,12 @@ check_all(struct world *w, bool settled)
 static bool
 start(struct world *w)
 {
-    struct spool_config config = {.dir = "/spool", .limit = w->limit > 0 ? w->limit : 3 << 20, .segment = SEGMENT,
-                                 .disk = &w->disk.table};
+    struct spool_config config = {
+        .dir = "/spool", .limit = w->limit > 0 ? w->limit : 3 << 20, .segment = SEGMENT, .disk = &w->disk.table};
     struct err err = {0};
 
     w->broken = false;
+    memset(w->out, 0, sizeof(w->out));
     struct log *const words = w->trace ? w->words_log : NULL;
     w->log = spool_log_open(&config, told, w, words, &err);
     TRACE(w, "start %llu: %s\n", U(w->starts), w->log == NULL ? err.text : "open");

@@ -140,6 +140,8 @@ read_standing(const json_t *c, struct standing *ret)
     ret->period_ms = json_integer_value(json_object_get(c, "period_ms"));
     ret->last_run_ms = read_time(text_of(c, "last_run"));
     ret->next_run_ms = read_time(text_of(c, "next_run"));
+    ret->spooled = bytes_of(c, "spooled");
+    ret->spooled_bytes = bytes_of(c, "spooled_bytes");
     ret->measured = json_is_true(json_object_get(c, "measured"));
     ret->threshold = bytes_of(c, "threshold");
     ret->estimate = bytes_of(c, "estimate");

@@ -31,6 +31,7 @@ struct standing {
     uint64_t threshold, estimate, upper; /* bytes; UINT64_MAX: not known */
     char figures[24], source[16];
     int64_t room_in_ms; /* -1: nobody can say */
+    uint64_t spooled, spooled_bytes;     /* of its bundles, in the spool */
 };
 struct standing orders_status(const struct sluiced *d, const char *id);
 

@@ -22,6 +22,7 @@ struct sluiced {
     char config[PATH_CAP], log[PATH_CAP], state[PATH_CAP], endpoint[64];
     int port;
     pid_t pid; /* 0: does not run */
+    char crash_at[32]; /* "": nowhere */
 };
 
 /* A text or nothing. */
@@ -46,6 +47,7 @@ sluiced_configure(struct sluiced *d, const struct sluiced_config *c, struct err 
         fprintf(f, "retry_min = \"10ms\"; retry_max = \"100ms\"; ");
     fprintf(f, "%s };\nmemory = { %s };\nstate = { dir = \"%s\"; mark_every = \"100ms\"; };\n", or_empty(c->broker),
             or_empty(c->memory), d->state);
+    fprintf(f, "spool = { %s };\n", c->spool != NULL ? c->spool : "limit = \"0B\";");
     fprintf(f, "telemetry = { %s };\n", c->telemetry != NULL ? c->telemetry : "source = \"off\";");
     fprintf(f, "stop = { within = \"5s\"; };\n%s\n", or_empty(c->rest));
     return fclose(f) == 0 ? 0 : err_set(err, ERR_IO, errno, "write %s", d->config);
@@ -90,13 +92,25 @@ sluiced_new(struct world *w, const struct sluiced_config *config, struct err *er
     return d;
 }
 
+void
+sluiced_crash_at(struct sluiced *d, int step, int n)
+{
+    (void)snprintf(d->crash_at, sizeof(d->crash_at), "%d:%d", step, n);
+}
+
 int
 sluiced_start(struct sluiced *d, bool broker_is_there, struct err *err)
 {
     char path[PATH_CAP];
-    const char *argv[] = {world_built("sluiced", path, sizeof(path)), "--config", d->config, NULL};
+    const bool crashes = d->crash_at[0] != '\0';
+    const char *argv[] = {world_built(crashes ? "tests/sluiced-crash" : "sluiced", path, sizeof(path)), "--config",
+                          d->config, NULL};
     const int64_t mark = sluiced_log_mark(d);
+    if (crashes)
+        (void)setenv("SLUICE_CRASH_AT", d->crash_at, 1); // NOLINT(concurrency-mt-unsafe): no thread of a test reads it
     d->pid = world_spawn(argv, d->log, err);
+    (void)unsetenv("SLUICE_CRASH_AT"); // NOLINT(concurrency-mt-unsafe)
+    d->crash_at[0] = '\0';
     if (d->pid < 0) {
         d->pid = 0;
         return -1;

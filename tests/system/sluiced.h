@@ -22,6 +22,7 @@ struct sluiced_config {
     const char *telemetry;  /* in telemetry = {...}; NULL: off, so that no queue holds anybody */
     const char *broker;     /* in broker = {...}, beside hosts; may name retry_min, hung_after again */
     const char *memory;     /* in memory = {...} */
+    const char *spool;      /* in spool = {...}; NULL: there is none, what waits stays in memory */
     const char *ping;       /* "200ms" */
     const char *hung_after; /* "20s": a broker on a busy machine is slow, and not to be taken for hung */
     const char *rest;       /* top level: connectors, default_target, ... */
@@ -37,6 +38,10 @@ struct sluiced *sluiced_new(struct world *w, const struct sluiced_config *config
 
 /* Write another config file; it counts from the next start or SIGHUP. */
 int sluiced_configure(struct sluiced *d, const struct sluiced_config *config, struct err *err);
+
+/* The next start is of a gateway that kills itself when it is at a step of a bundle's life (gateway/crash.h) for the
+ * n-th time. */
+void sluiced_crash_at(struct sluiced *d, int step, int n);
 
 /* Start it and wait until it says that it listens; where the broker is there, also until it is connected. */
 int sluiced_start(struct sluiced *d, bool broker_is_there, struct err *err);

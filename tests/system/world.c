@@ -128,7 +128,7 @@ forget_settings(void)
     for (size_t i = 0; environ[i] != NULL;) {
         char name[PATH_CAP];
         (void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(environ[i], "="), environ[i]);
-        if (strncmp(name, "SLUICE_", 7) == 0)
+        if (strncmp(name, "SLUICE_", 7) == 0 && strcmp(name, "SLUICE_CRASH_AT") != 0)
             (void)unsetenv(name); /* moves the rest down */
         else
             i++;

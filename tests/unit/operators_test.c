@@ -18,6 +18,7 @@
 #include <jansson.h>
 
 #include "admin/operators.h"
+#include "dead.h"
 #include "err.h"
 
 enum { PATH = 96, NOBODY = 65534, MANY = 5000, SECOND = 1000000, MIB = 1024 * 1024, ANSWER_MAX = 4 * MIB };
@@ -27,6 +28,7 @@ struct world {
     struct core      *core;
     struct core_sink  sink;
     struct operators *operators;
+    struct dead      *dead;
     int64_t           now;
     struct operators_act act;  /* the last one */
     char              whom[65];
@@ -60,7 +62,7 @@ act(void *ctx, const struct operators_act *a)
     w->act = *a;
     snprintf(w->whom, sizeof(w->whom), "%s", a->connector == NULL ? "" : a->connector);
     w->acts++;
-    if (w->refusal == NULL)
+    if (w->refusal == NULL && a->what == OPERATORS_ACT)
         step(w, &e);
     return w->refusal;
 }
@@ -79,7 +81,7 @@ warns(void *ctx, const char *ret[OPERATORS_WARNINGS])
 static struct operators *
 try_open(struct world *w)
 {
-    const struct operators_hands hands = {act, warns, w};
+    const struct operators_hands hands = {act, warns, w->dead, w};
 
     memset(&w->err, 0, sizeof(w->err));
     return operators_open(w->path, w->core, &hands, NULL, &w->err);
@@ -116,6 +118,7 @@ world_up(void **state)
     if (w->core == NULL)
         return -1;
     configure(w, list, 2);
+    w->dead = dead_new(&w->err);
     w->operators = try_open(w);
     return w->operators == NULL ? -1 : 0;
 }
@@ -127,6 +130,7 @@ world_down(void **state)
 
     operators_close(w->operators);
     core_free(w->core);
+    dead_free(w->dead);
     unlink(w->path);
     rmdir(w->dir);
     free(w);
@@ -400,9 +404,9 @@ a_reset_is_answered_when_it_is_on_the_disk(void **state)
     say(w, fd, "{\"do\":\"reset-state\",\"connector\":\"kev\"}\n{\"do\":\"drain\"}\n");
     assert_null(hear(w, fd));
     assert_int_equal(w->acts, 1); /* what comes behind it waits */
-    operators_cleared(w->operators, w->act.ticket + 1, true, 9, NULL); /* another's */
+    operators_done(w->operators, w->act.ticket + 1, true, 9, NULL); /* another's */
     assert_null(hear(w, fd));
-    operators_cleared(w->operators, w->act.ticket, true, 3, NULL);
+    operators_done(w->operators, w->act.ticket, true, 3, NULL);
     a = hear(w, fd);
     assert_non_null(a);
     assert_int_equal(json_integer_value(json_object_get(a, "version")), 3);
@@ -420,8 +424,8 @@ a_reset_that_the_disk_does_not_take_says_so(void **state)
     const int fd = join(w);
 
     say(w, fd, "{\"do\":\"reset-state\",\"connector\":\"kev\"}\n");
-    operators_cleared(w->operators, w->act.ticket, false, 0, "the disk is full");
-    assert_refused_on(w, fd, "kev: its state was not changed: the disk is full");
+    operators_done(w->operators, w->act.ticket, false, 0, "the disk is full");
+    assert_refused_on(w, fd, "kev: nothing was changed: the disk is full");
     close(fd);
 }
 
@@ -436,7 +440,7 @@ a_reset_whose_operator_left_is_answered_to_nobody(void **state)
     close(fd);
     turns(w);
     other = join(w);
-    operators_cleared(w->operators, w->act.ticket, true, 3, NULL);
+    operators_done(w->operators, w->act.ticket, true, 3, NULL);
     assert_null(hear(w, other));
     close(other);
 }
@@ -572,6 +576,121 @@ status_of_thousands_comes_in_pieces_to_who_reads_slowly(void **state)
     assert_true(json_is_false(json_object_get(json_array_get(all, 0), "configured")));
     json_decref(a);
     close(fd);
+}
+
+/* --- dead letters --- */
+
+static void
+bury(struct world *w, const char *connector, uint64_t pos, const char *text)
+{
+    struct dead_letter d = {.pos = pos, .epoch = 7, .seq = 70 + pos, .size = 1000, .reason = "unroutable",
+                            .at_us = 1795223999000000};
+
+    snprintf(d.connector, sizeof(d.connector), "%s", connector);
+    snprintf(d.text, sizeof(d.text), "%s", text);
+    assert_int_equal(dead_put(w->dead, &d, NULL), 0);
+}
+
+/* The list that answers this request. */
+static json_t *
+letters(struct world *w, const char *request)
+{
+    const int fd = join(w);
+    json_t *a, *list;
+
+    say(w, fd, request);
+    pass(w, OPERATORS_IDLE_US / 2);
+    a = hear(w, fd);
+    assert_non_null(a);
+    assert_true(json_is_true(json_object_get(a, "ok")));
+    list = json_incref(json_object_get(a, "dead_letters"));
+    json_decref(a);
+    close(fd);
+    turns(w);
+    return list;
+}
+
+static void
+dead_letters_are_listed_with_what_is_known_of_them(void **state)
+{
+    struct world *w = *state;
+    json_t *list = letters(w, "{\"do\":\"dead-letters\"}\n"), *one;
+
+    assert_int_equal(json_array_size(list), 0);
+    json_decref(list);
+    bury(w, "stix-file", 1, "");
+    bury(w, "kev", 3, "no queue is bound for \"<b>\"");
+    list = letters(w, "{\"do\":\"dead-letters\"}\n");
+    assert_int_equal(json_array_size(list), 2);
+    one = json_array_get(list, 0);
+    assert_string_equal(json_string_value(json_object_get(one, "connector")), "kev");
+    assert_int_equal(json_integer_value(json_object_get(one, "pos")), 3);
+    assert_int_equal(json_integer_value(json_object_get(one, "epoch")), 7);
+    assert_int_equal(json_integer_value(json_object_get(one, "seq")), 73);
+    assert_int_equal(json_integer_value(json_object_get(one, "bytes")), 1000);
+    assert_string_equal(json_string_value(json_object_get(one, "reason")), "unroutable");
+    assert_string_equal(json_string_value(json_object_get(one, "text")), "no queue is bound for \"<b>\"");
+    assert_string_equal(json_string_value(json_object_get(one, "since")), "2026-11-21T01:19:59.000Z");
+    json_decref(list);
+    list = letters(w, "{\"do\":\"dead-letters\",\"connector\":\"stix-file\"}\n");
+    assert_int_equal(json_array_size(list), 1);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(list, 0), "connector")), "stix-file");
+    json_decref(list);
+}
+
+static void
+a_full_list_of_the_longest_dead_letters_comes_in_pieces(void **state)
+{
+    struct world *w = *state;
+    char longest[256];
+    json_t *list;
+
+    memset(longest, 1, sizeof(longest) - 1);
+    longest[sizeof(longest) - 1] = '\0';
+    for (uint64_t pos = 1; pos <= 1000; pos++)
+        bury(w, "kev", pos, longest);
+    list = letters(w, "{\"do\":\"dead-letters\"}\n");
+    assert_int_equal(json_array_size(list), 1000);
+    json_decref(list);
+}
+
+static void
+a_dead_letter_is_dropped_at_once_and_replayed_when_the_disk_has_it(void **state)
+{
+    struct world *w = *state;
+    int fd = join(w);
+
+    bury(w, "kev", 3, "");
+    say(w, fd, "{\"do\":\"drop\",\"connector\":\"kev\",\"pos\":3}\n");
+    assert_ok(w, fd);
+    assert_int_equal(w->act.what, OPERATORS_DROP);
+    assert_int_equal(w->act.pos, 3);
+    assert_string_equal(w->whom, "kev");
+    say(w, fd, "{\"do\":\"replay\",\"connector\":\"kev\",\"pos\":3}\n");
+    assert_int_equal(w->act.what, OPERATORS_REPLAY);
+    assert_null(hear(w, fd));
+    operators_done(w->operators, w->act.ticket, true, 0, NULL);
+    assert_ok(w, fd);
+    say(w, fd, "{\"do\":\"replay\",\"connector\":\"kev\",\"pos\":3}\n");
+    operators_done(w->operators, w->act.ticket, false, 0, "the spool is full");
+    assert_refused_on(w, fd, "kev: nothing was changed: the spool is full");
+    close(fd);
+}
+
+static void
+a_dead_letter_that_is_not_there_is_refused(void **state)
+{
+    struct world *w = *state;
+
+    bury(w, "kev", 3, "");
+    assert_refused(w, "{\"do\":\"drop\",\"connector\":\"kev\",\"pos\":4}", "kev has no dead letter at 4");
+    assert_refused(w, "{\"do\":\"replay\",\"connector\":\"stix-file\",\"pos\":3}", "stix-file has no dead letter at 3");
+    assert_refused(w, "{\"do\":\"drop\",\"connector\":\"kev\"}", "drop needs a dead letter");
+    assert_refused(w, "{\"do\":\"drop\",\"pos\":3}", "drop needs a connector");
+    assert_refused(w, "{\"do\":\"drop\",\"connector\":\"kev\",\"pos\":0}", "pos: it must be a number from 1");
+    assert_refused(w, "{\"do\":\"drop\",\"connector\":\"kev\",\"pos\":\"3\"}", "pos: it must be a number from 1");
+    assert_refused(w, "{\"do\":\"pause\",\"connector\":\"kev\",\"pos\":3}", "pause has no pos");
+    assert_int_equal(w->acts, 0);
 }
 
 /* --- what is refused --- */
@@ -918,6 +1037,10 @@ main(void)
         TEST(status_shows_each_connector_with_its_state),
         TEST(status_warns_of_what_the_gateway_as_a_whole_cannot_see),
         TEST(status_shows_when_the_last_run_ended_and_the_next_is_due),
+        TEST(dead_letters_are_listed_with_what_is_known_of_them),
+        TEST(a_full_list_of_the_longest_dead_letters_comes_in_pieces),
+        TEST(a_dead_letter_is_dropped_at_once_and_replayed_when_the_disk_has_it),
+        TEST(a_dead_letter_that_is_not_there_is_refused),
         TEST(status_of_thousands_comes_in_pieces_to_who_reads_slowly),
         TEST(garbage_is_answered_with_what_to_write),
         TEST(deep_nesting_is_garbage_too),

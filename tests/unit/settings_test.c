@@ -295,6 +295,19 @@ the_default_of_max_bundle_follows_the_limit(void **state)
 }
 
 static void
+the_spool_lies_beside_the_state_and_a_connector_gets_a_quarter_of_it(void **state)
+{
+    struct world *w = *state;
+
+    assert_string_equal(load(w, "state = { dir = \"/srv/sluice\"; };")->spool.dir, "/srv/sluice/spool");
+    assert_string_equal(load(w, "spool = { dir = \"/srv/bundles\"; };")->spool.dir, "/srv/bundles");
+    assert_int_equal(load(w, "spool = { limit = \"4GiB\"; };")->spool.each, 1024 * 1024 * 1024);
+    assert_int_equal(load(w, "spool = { limit = \"0B\"; };")->spool.each, 0);
+    refused(w, "spool = { limit = \"1GiB\"; each = \"2GiB\"; };", "spool.each: one connector can have no more than");
+    refused(w, "spool = { limit = \"1MiB\"; };", "spool.limit: a bundle of memory.max_bundle");
+}
+
+static void
 the_socket_of_operators_lies_beside_the_state_unless_it_is_named(void **state)
 {
     struct world *w = *state;
@@ -852,6 +865,7 @@ main(void)
         TEST(the_environment_goes_before_the_file),
         TEST(localhost_becomes_an_address_that_can_be_bound),
         TEST(the_default_of_max_bundle_follows_the_limit),
+        TEST(the_spool_lies_beside_the_state_and_a_connector_gets_a_quarter_of_it),
         TEST(the_socket_of_operators_lies_beside_the_state_unless_it_is_named),
         TEST(files_are_included_from_the_folder_of_the_file_wherever_the_process_is),
         TEST(a_byte_order_mark_is_named),

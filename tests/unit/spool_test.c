@@ -175,7 +175,8 @@ write_file(const struct world *w, const char *name, const char *text)
 static void
 give(struct world *w, const char *id, uint64_t seq, const void *body, size_t size, bool dead)
 {
-    const struct spool_bundle bundle = {.id = id, .epoch = 9, .seq = seq, .format = 2, .dead = dead, .head = "head",
+    const struct spool_bundle bundle = {.id = id, .epoch = 9, .seq = seq, .format = 2, .dead = dead, .alone = true,
+                                        .head = "head",
                                         .head_len = 4, .size = size};
 
     assert_true(spool_append(w->spool, seq, &bundle, &(struct spool_chunk){body, size}, 1));
@@ -566,6 +567,45 @@ at_its_limit_it_takes_no_more_until_there_is_room(void **state)
 }
 
 static void
+ask(struct world *w, uint64_t seq, size_t size, bool alone)
+{
+    static const char zeroes[4096];
+    const struct spool_bundle bundle = {.id = "feed", .epoch = 9, .seq = seq, .alone = alone, .size = size};
+    struct spool_chunk *chunks = calloc(size / sizeof(zeroes) + 1, sizeof(*chunks));
+    size_t n = 0;
+
+    for (size_t left = size; left > 0; left -= chunks[n++].len)
+        chunks[n] = (struct spool_chunk){zeroes, left < sizeof(zeroes) ? left : sizeof(zeroes)};
+    assert_true(spool_append(w->spool, seq, &bundle, chunks, n));
+    free(chunks);
+}
+
+static void
+behind_one_that_was_not_taken_none_is_until_one_comes_alone(void **state)
+{
+    static const bool taken[] = {true, false, false, false, true, true};
+    struct world *w = *state;
+
+    w->config.limit = MIB;
+    open_spool(w);
+    ask(w, 1, 1000, true);
+    ask(w, 2, 2 * MIB, false); /* there is no room for it */
+    ask(w, 3, 1000, false);
+    ask(w, 4, 1000, false);
+    for (int i = 0; i < 4; i++) {
+        struct spool_answer *a = answer(w);
+
+        assert_int_equal(a->ok, taken[a->ticket - 1]);
+        free(a->text);
+    }
+    ask(w, 5, 1000, true);
+    ask(w, 6, 1000, false);
+    for (int i = 4; i < 6; i++) {
+        assert_true(answer(w)->ok);
+    }
+}
+
+static void
 below_the_floor_of_free_disk_it_takes_no_more(void **state)
 {
     struct world *w = *state;
@@ -814,6 +854,7 @@ main(void)
         WORLD(what_cannot_be_kept_is_refused_with_words),
         WORLD(many_appends_share_a_flush),
         WORLD(at_its_limit_it_takes_no_more_until_there_is_room),
+        WORLD(behind_one_that_was_not_taken_none_is_until_one_comes_alone),
         WORLD(below_the_floor_of_free_disk_it_takes_no_more),
         WORLD(whichever_allocation_fails_what_was_answered_is_there),
         WORLD(what_is_damaged_is_told_and_the_rest_is_given),

@@ -324,7 +324,7 @@ a_file_of_version_1_gets_its_rows_and_keeps_what_it_has(void **state)
     set_with(w, "cursor", 0, &row);
     assert_int_equal(assert_answer(w, STATE_SAVED, 3), 1);
     state_close(w->state);
-    run_sql(w, "PRAGMA journal_mode = DELETE; DROP TABLE schedule; PRAGMA user_version = 1;");
+    run_sql(w, "PRAGMA journal_mode = DELETE; DROP TABLE schedule; DROP TABLE dead_letter; PRAGMA user_version = 1;");
     open_state(w);
     assert_int_equal(w->n_rows, 0);
     assert_state(w, "kev", "cursor", 1);
@@ -344,6 +344,110 @@ a_file_that_lacks_its_rows_is_damaged_and_refused(void **state)
     assert_null(w->state);
     assert_int_equal(w->err.code, ERR_CONFIG);
     assert_non_null(strstr(w->err.text, "damaged"));
+}
+
+/* --- dead letters --- */
+
+struct letters {
+    struct dead_letter at[4];
+    size_t            n;
+};
+
+static void
+keep_dead(void *ctx, const struct dead_letter *dead)
+{
+    struct letters *l = ctx;
+
+    assert_true(l->n < 4);
+    l->at[l->n++] = *dead;
+}
+
+static struct letters
+letters_after_restart(struct world *w)
+{
+    struct letters l = {.n = 0};
+
+    open_again(w);
+    assert_int_equal(state_each_dead(w->state, keep_dead, &l, &w->err), 0);
+    return l;
+}
+
+static struct dead_letter
+letter_of(const char *connector, uint64_t pos)
+{
+    struct dead_letter d = {.pos = pos, .epoch = 7, .seq = 8, .size = 9, .at_us = 1795223999000000};
+
+    snprintf(d.connector, sizeof(d.connector), "%s", connector);
+    snprintf(d.reason, sizeof(d.reason), "unroutable");
+    snprintf(d.text, sizeof(d.text), "no queue is bound for 'a\"b'");
+    return d;
+}
+
+static void
+a_dead_letter_is_there_after_a_restart_until_it_is_none_any_more(void **state)
+{
+    struct world *w = *state;
+    const struct dead_letter one = letter_of("kev", 1), two = letter_of("kev", 2), other = letter_of("ics", 1);
+    struct letters l;
+
+    assert_int_equal(state_dead(w->state, &one, &w->err), 0);
+    assert_int_equal(state_dead(w->state, &two, &w->err), 0);
+    assert_int_equal(state_dead(w->state, &other, &w->err), 0);
+    l = letters_after_restart(w);
+    assert_int_equal(l.n, 3);
+    assert_memory_equal(&l.at[0], &other, sizeof(other));
+    assert_memory_equal(&l.at[1], &one, sizeof(one));
+    assert_memory_equal(&l.at[2], &two, sizeof(two));
+
+    assert_int_equal(state_undead(w->state, "kev", 1, &w->err), 0);
+    assert_int_equal(state_undead(w->state, "kev", 5, &w->err), 0);
+    l = letters_after_restart(w);
+    assert_int_equal(l.n, 2);
+    assert_memory_equal(&l.at[1], &two, sizeof(two));
+}
+
+static void
+a_dead_letter_at_the_same_place_takes_the_place_of_the_last(void **state)
+{
+    struct world *w = *state;
+    struct dead_letter one = letter_of("kev", 1);
+    struct letters l;
+
+    assert_int_equal(state_dead(w->state, &one, &w->err), 0);
+    one.seq = 99;
+    assert_int_equal(state_dead(w->state, &one, &w->err), 0);
+    l = letters_after_restart(w);
+    assert_int_equal(l.n, 1);
+    assert_int_equal(l.at[0].seq, 99);
+}
+
+static void
+dead_letters_get_no_answer_and_are_read_before_the_first_request_only(void **state)
+{
+    struct world *w = *state;
+    const struct dead_letter one = letter_of("kev", 1);
+    struct state_row row = row_of("kev");
+    struct letters l = {.n = 0};
+
+    assert_int_equal(state_dead(w->state, &one, &w->err), 0);
+    store(w, &row); /* the answer to the row is the first there is */
+    assert_int_equal(state_each_dead(w->state, keep_dead, &l, &w->err), -1);
+}
+
+static void
+a_file_of_version_3_has_no_dead_letters_and_can_take_some(void **state)
+{
+    struct world *w = *state;
+    const struct dead_letter one = letter_of("kev", 1);
+    struct state_row row = row_of("kev");
+
+    store(w, &row);
+    state_close(w->state);
+    run_sql(w, "PRAGMA journal_mode = DELETE; DROP TABLE dead_letter; PRAGMA user_version = 3;");
+    open_state(w);
+    assert_int_equal(w->n_rows, 1);
+    assert_int_equal(state_dead(w->state, &one, &w->err), 0);
+    assert_int_equal(letters_after_restart(w).n, 1);
 }
 
 /* --- a state and a row as one --- */
@@ -455,6 +559,10 @@ main(void)
         TEST(rows_are_read_before_the_first_request_only),
         TEST(a_file_of_version_1_gets_its_rows_and_keeps_what_it_has),
         TEST(a_file_that_lacks_its_rows_is_damaged_and_refused),
+        TEST(a_dead_letter_is_there_after_a_restart_until_it_is_none_any_more),
+        TEST(a_dead_letter_at_the_same_place_takes_the_place_of_the_last),
+        TEST(dead_letters_get_no_answer_and_are_read_before_the_first_request_only),
+        TEST(a_file_of_version_3_has_no_dead_letters_and_can_take_some),
         TEST(a_state_and_its_row_are_stored_together),
         TEST(with_a_stale_state_the_row_stays_as_it_was),
         TEST(where_the_disk_fails_neither_the_state_nor_the_row_is_stored),

@@ -651,9 +651,9 @@ a_file_of_a_newer_version_is_refused_and_left_as_it_is(void **state)
     open_state(w);
     assert_saved(set(w, "kev", "one", 3, 0), 1);
     close_state(w);
-    run_sql(w, "PRAGMA journal_mode = DELETE; PRAGMA user_version = 4;");
+    run_sql(w, "PRAGMA journal_mode = DELETE; PRAGMA user_version = 5;");
     assert_refused_untouched(w, "newer sluiced");
-    run_sql(w, "PRAGMA user_version = 3;");
+    run_sql(w, "PRAGMA user_version = 4;");
     open_state(w);
     assert_state(w, "kev", "one", 3, 1);
 }
