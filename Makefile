@@ -556,6 +556,13 @@ RUN_TESTS := SLUICE_BUILD='$(abspath $(B))' tests/run --log $(B)/log
 check: $(UNIT) $(SIM)
 	@$(RUN_TESTS) $^
 
+# The long forms: many seeds, more kills, finer cuts.  An hour or two; each fault names its seed.
+SOAK_SEEDS ?= 20000
+SOAK := $(addprefix $(B)/tests/system/,spool_test faults_broker_test faults_connector_test schedule_kills_test)
+soak: all tests
+	@SEEDS=$(SOAK_SEEDS) $(RUN_TESTS) --limit 14400 $(SIM)
+	@TEST_LONG=1 $(RUN_TESTS) --limit 14400 $(SOAK)
+
 test:
 	@packaging/deps
 	@$(MAKE) --no-print-directory -j$(JOBS) all tests
@@ -682,6 +689,7 @@ help:
 	@echo 'make demo         feed, gateway and a private RabbitMQ, then the proof (ONCE=1 ends after it, FEED=file or URL)'
 	@echo 'make test         everything, with private RabbitMQs, in 15 to 20 minutes; installs what is missing'
 	@echo 'make check        what runs offline: unit tests and the simulation, in about a minute'
+	@echo 'make soak         the long forms of the simulation and of the faults, an hour or two (SOAK_SEEDS=$(SOAK_SEEDS))'
 	@echo 'make asan tsan    check, under the sanitizers'
 	@echo 'make fuzz         each fuzz target for FUZZ_SECONDS ($(FUZZ_SECONDS))'
 	@echo 'make lint         clang-tidy, cppcheck, format'
@@ -694,5 +702,5 @@ help:
 	@echo 'Yours to set: CC CFLAGS CPPFLAGS LDFLAGS LDLIBS B WERROR=1 V=1'
 
 .PHONY: all asan bench check clean cppcheck demo deps format-check fuzz fuzz-run headers help install layers lint sim \
-    sources test test-run tests tidy tsan
+    soak sources test test-run tests tidy tsan
 .DELETE_ON_ERROR:
