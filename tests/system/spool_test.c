@@ -16,6 +16,7 @@
 #include "ledger.h"
 #include "load.h"
 #include "orders.h"
+#include "proxy.h"
 #include "sluiced.h"
 #include "stage.h"
 #include "world.h"
@@ -154,6 +155,33 @@ a_gateway_that_is_told_to_stop_without_a_broker_keeps_its_bundles_for_the_next(v
     stage_finish(s, load, DRAIN_MS, NULL);
     await_empty(s, 4);
     (void)stage_agrees(s, "faults", 2 * WINDOW, false);
+}
+
+/* The connection to the broker is cut at one byte count after the other, so that bundles go there, to the spool and
+ * back all the time. */
+static void
+a_brokers_connection_that_is_cut_again_and_again_loses_nothing(void **state)
+{
+    struct stage *s = *state;
+    struct sluiced_config config = ANYBODY;
+    const uint64_t step = world_long() ? 4 : 32, cuts = 6000 / step;
+    MUST_HAVE(s->proxy, proxy_start(world_broker_port(s->world), &err));
+    config.broker_port = proxy_port(s->proxy);
+    config.broker = "retry_min = \"10ms\"; retry_max = \"20ms\";";
+    stage_gateway(s, &config);
+    struct load *load = stage_load(s, &FOUR, false);
+    proxy_set(s->proxy, PROXY_UP, &(struct proxy_fault){.cut = true, .step = step, .cuts = cuts});
+    proxy_cut_all(s->proxy, false);
+    for (int i = 0; i < 12000 && proxy_cuts(s->proxy) < cuts; i++)
+        world_sleep_ms(10);
+    assert_true(proxy_cuts(s->proxy) >= cuts);
+    proxy_set(s->proxy, PROXY_UP, NULL);
+    stage_await_acks(load, 300);
+    stage_finish(s, load, DRAIN_MS, NULL);
+    await_empty(s, 4);
+    /* Login takes about 500 bytes: of the rest a few bundles, which may have arrived, and go again. */
+    print_message("%llu cuts, %llu repeated\n", (unsigned long long)cuts,
+                  (unsigned long long)stage_agrees(s, "faults", cuts * 8, false));
 }
 
 /* --- each step of a bundle's life --- */
@@ -433,6 +461,7 @@ main(void)
         FAULT(a_gateway_that_is_killed_with_a_full_spool_has_all_of_it_after_its_start),
         FAULT(a_gateway_killed_again_and_again_while_it_drains_loses_nothing),
         FAULT(a_gateway_that_is_told_to_stop_without_a_broker_keeps_its_bundles_for_the_next),
+        FAULT(a_brokers_connection_that_is_cut_again_and_again_loses_nothing),
         FAULT(a_gateway_that_dies_at_any_step_of_a_bundles_life_loses_nothing),
         FAULT(a_connector_whose_part_of_the_spool_is_full_waits_and_the_others_go_on),
         FAULT(a_full_spool_takes_nothing_more_and_goes_on_when_it_has_drained),

@@ -328,7 +328,7 @@ changes_while_running(const char *name)
 {
     static const char *const names[] = {"broker.password_file", "state.mark_every", "log.format", "log.level",
                                         "stop.within", "accept_unknown", "telemetry.on_stale",
-                                        "telemetry.password_file"};
+                                        "telemetry.password_file", "spool.each", "spool.unanswered_max"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (strcmp(name, names[i]) == 0)
