@@ -7,6 +7,7 @@
  * spool that is opened again.  --dir: on the disk in question; it must not be there yet. */
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -207,6 +208,15 @@ amplify(struct bench *b, struct report *r)
     report_add(r, "1 KiB, 64 in flight", "bundles a flush", &ratio, 1, "");
 }
 
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void)st;
+    (void)type;
+    (void)at;
+    return remove(path);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -254,6 +264,5 @@ main(int argc, char **argv)
     report_free(r);
     free(b.body);
     close(fd);
-    snprintf(command, sizeof(command), "rm -rf '%s'", b.dir);
-    return system(command) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return nftw(b.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -227,9 +227,11 @@ static void
 apply_append(struct spool_log *l, struct waiting *w)
 {
     struct stream *st = w->stream;
+    struct segment *s = w->slice->segment;
 
+    w->slice->waiting = 0;
     slice_add(w->slice, &w->entry);
-    w->slice->segment->live += entry_len(&w->entry);
+    s->live += entry_len(&w->entry);
     st->next = w->entry.pos + 1;
     l->total += w->entry.body;
     l->appended++;
@@ -245,7 +247,7 @@ apply_append(struct spool_log *l, struct waiting *w)
         slice_mark(w->slice, w->entry.pos, w->epoch, w->seq);
     }
     /* What is in a file of its own is known by the log only through its stream's state. */
-    if (w->slice->segment->kind == SEGMENT_BIG)
+    if (s->kind == SEGMENT_BIG)
         st->dirty = st->whole = l->state_due = true;
     l->told(l->ctx, SPOOL_APPENDED, w->ticket, true, w->entry.pos, NULL);
 }
@@ -253,6 +255,7 @@ apply_append(struct spool_log *l, struct waiting *w)
 static void
 apply_copy(struct waiting *w)
 {
+    w->slice->waiting = 0;
     slice_add(w->slice, &w->entry);
     w->slice->segment->live += entry_len(&w->entry);
 }
@@ -260,8 +263,6 @@ apply_copy(struct waiting *w)
 static void
 apply(struct spool_log *l, struct waiting *w)
 {
-    if (w->slice != NULL)
-        w->slice->waiting = 0;
     w->stream->waiting = 0;
     switch (w->kind) {
     case WAITS_APPEND: apply_append(l, w); break;

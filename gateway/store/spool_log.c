@@ -179,7 +179,7 @@ append(struct spool_log *l, uint64_t ticket, const struct spool_bundle *bundle, 
     if (check_room(l, bundle->size, err) != 0)
         return -1;
     st = stream_get(l, bundle->id, id_len, true);
-    if (st == NULL || (w = batch_wait(l)) == NULL)
+    if (st == NULL || batch_wait(l) == NULL)
         return err_set(err, ERR_NOMEM, errno, "a bundle for the spool");
     const uint64_t len = (record_over(&r) + bundle->size + 7) & ~(uint64_t)7;
     const bool big = len > big_from(l);

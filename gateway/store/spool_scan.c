@@ -89,7 +89,9 @@ scan_segment(struct spool_log *l, struct segment *s, uint64_t end, struct scan *
     int rc = 0;
 
     *ret = (struct scan){.flushed = SEGMENT_HEADER};
-    w.fd = w.bytes == NULL ? err_set(err, ERR_NOMEM, errno, "spool") : segment_fd(l, s, err);
+    if (w.bytes == NULL)
+        return err_set(err, ERR_NOMEM, errno, "spool");
+    w.fd = segment_fd(l, s, err);
     while (w.fd >= 0 && rc == 0 && at + RECORD_HEADER <= end) {
         struct scanned one = {.at = at};
 

@@ -137,6 +137,7 @@ spare_make(struct spool_log *l, uint64_t size, bool mind_floor, uint64_t *ret, s
     const uint64_t seq = l->next_seq++;
     int rc, fd, sys;
 
+    *ret = seq;
     if (l->disk->room(l->disk->ctx, l->dir, &l->room) != 0)
         l->room = UINT64_MAX;
     if (mind_floor && (l->room < size || l->room - size < l->floor))
@@ -154,7 +155,6 @@ spare_make(struct spool_log *l, uint64_t size, bool mind_floor, uint64_t *ret, s
         l->disk->unlink(l->disk->ctx, path);
         return err_set(err, sys == ENOSPC || sys == EDQUOT ? ERR_FULL : ERR_IO, sys, "%.100s cannot be made", path);
     }
-    *ret = seq;
     return 0;
 }
 
@@ -184,7 +184,7 @@ spare_drop_lowest(struct spool_log *l)
 bool
 spares_fill(struct spool_log *l)
 {
-    uint64_t seq;
+    uint64_t seq = 0;
 
     while (l->n_spares < spares_needed(l)) {
         if (spare_make(l, l->segment, true, &seq, NULL) != 0)
@@ -242,7 +242,7 @@ segment_new(struct spool_log *l, enum segment_kind kind, uint64_t size, bool ing
 {
     char spare[SPOOL_PATH_MAX], path[SPOOL_PATH_MAX];
     struct segment *s;
-    uint64_t number;
+    uint64_t number = 0;
 
     size = size == 0 ? l->segment : size;
     if (spare_take(l, size, ingest, &number, err) != 0)

@@ -191,7 +191,7 @@ slice_entry(struct spool_log *l, struct slice *sl, uint64_t i, struct entry *ret
 int
 slice_find(struct spool_log *l, struct slice *sl, uint64_t pos, struct entry *ret, struct err *err)
 {
-    uint64_t low = 0, high = sl->count;
+    uint64_t low = 0, high;
 
     if (sl->entries == NULL && !sl->checked && check(l, sl, err) != 0)
         return -1;

@@ -666,7 +666,9 @@ what_was_confirmed_before_statistics_stopped_is_not_forgotten(void **state)
     for (int i = 0; i < 50; i++)
         put(g, 100 * KB, 30.0 + i * 0.001);
     worked(g, 0, 0, 7, 30.5);
-    for (double at = 31; at < 30 + 7 * LAG; at += 0.5) {
+    for (int i = 2; i < 14 * LAG; i++) {
+        const double at = 30 + i / 2.0;
+
         worked(g, 0, 0, 7, at);
         count(g, 0, at + 0.1);
         assert_int_equal(upper(g, at + 0.2), 5000 * KB);
@@ -685,8 +687,8 @@ where_statistics_go_on_the_next_figure_says_that_it_is_empty(void **state)
     worked(g, 0, 0, 6, 12);
     put(g, 5000 * KB, 30.0);
     worked(g, 0, 0, 7, 30.5);
-    for (double at = 31; at < 42; at += 0.5)
-        worked(g, 0, 0, 7, at);
+    for (int i = 2; i < 24; i++)
+        worked(g, 0, 0, 7, 30 + i / 2.0);
     assert_int_equal(upper(g, 42), 5000 * KB);
     assert_true(gauge_count_worth(g, 4000 * KB, S(42)));
     count(g, 0, 42);
