@@ -70,12 +70,14 @@ static void
 enter(struct loop *l, const struct dead_letter *letter)
 {
     struct err err = {0};
+    int rc;
 
     log_event(l->log, LOG_WARN, "dead_letter", LOG_STR("connector", letter->connector), LOG_INT("pos", letter->pos),
               LOG_INT("seq", letter->seq), LOG_INT("bytes", letter->size), LOG_STR("reason", letter->reason),
               LOG_STR("text", letter->text));
-    /* Without memory it is listed after the next start: the spool has it. */
-    if (dead_put(l->dead, letter, &err) != 0 || state_dead(l->state, letter, &err) != 0)
+    /* The spool has it all the same, and a start lists what there is room for. */
+    rc = dead_put(l->dead, letter, &err);
+    if (state_dead(l->state, letter, &err) != 0 || rc != 0)
         log_event(l->log, LOG_ERROR, "dead_letter_not_listed", LOG_STR("text", err.text));
 }
 
@@ -92,8 +94,6 @@ letters_put(struct loop *l, const struct core_effect *e, uint64_t size)
 {
     struct dead_letter letter;
 
-    if (dead_count(l->dead) >= DEAD_MAX)
-        return false;
     write_letter(&letter, e->u.spool.connector, e->u.spool.reason, e->u.spool.text);
     letter.epoch = e->u.spool.epoch;
     letter.seq = e->u.spool.seq;
@@ -114,8 +114,6 @@ letters_bury(struct loop *l, const struct core_effect *e)
 {
     struct dead_letter letter;
 
-    if (dead_count(l->dead) >= DEAD_MAX)
-        return false;
     write_letter(&letter, e->u.bury.connector, e->u.bury.reason, e->u.bury.text);
     letter.pos = e->u.bury.pos;
     letter.epoch = e->u.bury.epoch;
@@ -201,6 +199,7 @@ struct matching {
     struct dead *rows; /* as the state has them */
     struct err  *err;
     int          rc;
+    uint64_t     left_out; /* there is no room in the list */
 };
 
 static void
@@ -208,8 +207,8 @@ take_row(void *ctx, const struct dead_letter *row)
 {
     struct matching *m = ctx;
 
-    if (m->rc == 0)
-        m->rc = dead_put(m->rows, row, m->err);
+    if (m->rc == 0 && dead_put(m->rows, row, m->err) != 0 && m->err->code != ERR_FULL)
+        m->rc = -1;
 }
 
 static void
@@ -225,21 +224,28 @@ take_body(void *ctx, const struct spool_dead *found)
                                  .text = "the gateway ended before it had written down why"};
 
     (void)snprintf(letter.connector, sizeof(letter.connector), "%s", found->bundle.id);
-    if (m->rc == 0)
-        m->rc = dead_put(m->loop->dead, row != NULL ? row : &letter, m->err);
+    if (m->rc != 0 || dead_put(m->loop->dead, row != NULL ? row : &letter, m->err) == 0)
+        return;
+    if (m->err->code == ERR_FULL)
+        m->left_out++;
+    else
+        m->rc = -1;
 }
 
 /* A crash can leave letters without a row, and rows without a letter. */
 int
 letters_load(struct loop *l, struct err *err)
 {
-    struct matching m = {l, dead_new(err), err, 0};
+    struct matching m = {l, dead_new(err), err, 0, 0};
 
     l->letter_rows = m.rows;
     if (m.rows == NULL || state_each_dead(l->state, take_row, &m, err) != 0)
         return -1;
     if (l->spool != NULL)
         spool_dead(l->spool, take_body, &m);
+    if (m.left_out > 0)
+        log_event(l->log, LOG_WARN, "dead_letters_not_listed", LOG_INT("letters", m.left_out),
+                  LOG_STR("text", "replay or drop some of those that are, and start again"));
     return m.rc;
 }
 
@@ -249,7 +255,7 @@ letters_tidy(struct loop *l)
     const struct dead_letter *row;
 
     for (size_t i = 0; l->spool != NULL && (row = dead_at(l->letter_rows, i)) != NULL; i++)
-        if (dead_find(l->dead, row->connector, row->pos) == NULL)
+        if (dead_count(l->dead) < DEAD_MAX && dead_find(l->dead, row->connector, row->pos) == NULL)
             (void)state_undead(l->state, row->connector, row->pos, NULL); /* else it is tried again at the next start */
     dead_free(l->letter_rows);
     l->letter_rows = NULL;

@@ -305,14 +305,14 @@ take_signals(struct loop *l)
     }
 }
 
-/* A drain is over when nothing is held, or nothing of it can go anywhere, or its time is up. */
+/* A drain is over when nothing is held but what the spool has, or nothing of it can go anywhere, or its time is up. */
 static bool
 drained(const struct loop *l)
 {
     struct core_figures f;
 
     core_figures(l->core, &f);
-    return f.held == 0 || !f.can_publish || l->now_us >= l->stop_us;
+    return f.held == f.ahead || (!f.can_publish && f.going == 0) || l->now_us >= l->stop_us;
 }
 
 /* --- turns --- */

@@ -113,7 +113,6 @@ struct loop {
     bool               states_late;  /* a state has leave to go and finds no room at the store */
     int                signals;
     bool               stop;
-    bool               spool_full;
     bool               broken;       /* the spool is, and a new start has to read what the disk has */
 };
 

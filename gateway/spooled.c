@@ -1,6 +1,7 @@
 /* spooled.c - between the core and the spool: bodies to the disk and back, and what the disk said of them. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bodies.h"
 #include "crash.h"
@@ -41,13 +42,24 @@ read_head(const struct spool_bundle *b, struct wire_msg *ret)
 /* --- effects ------------------------------------------------------------------------------------------------------ */
 
 static void
-not_spooled(struct loop *l, uint32_t slot)
+not_spooled(struct loop *l, const struct core_effect *effect)
 {
     struct core_event e = {.kind = CORE_SPOOLED};
 
-    e.u.spooled.slot = slot;
+    e.u.spooled.slot = effect->u.spool.slot;
+    e.u.spooled.number = effect->u.spool.number;
     e.u.spooled.ok = false;
     effects_later(l, &e);
+}
+
+/* One of this connector failed in this very step, and the core does not know yet: none behind it may pass it. */
+static bool
+is_behind_failed(const struct loop *l, uint32_t number)
+{
+    for (size_t i = 0; i < l->n_after; i++)
+        if (l->after[i].kind == CORE_SPOOLED && l->after[i].u.spooled.number == number)
+            return true;
+    return false;
 }
 
 /* Its bytes, as the spool takes them: of the chunks, or of what a format kept of them. */
@@ -75,7 +87,7 @@ spooled_put(struct loop *l, const struct core_effect *e)
     bool went = false;
 
     crash_point(CRASH_ADMITTED);
-    if (body != NULL && (body->parts != NULL || body->have == body->size))
+    if (body != NULL && !is_behind_failed(l, e->u.spool.number) && (body->parts != NULL || body->have == body->size))
         pieces = pieces_of(body, &n);
     if (pieces != NULL) {
         const struct spool_bundle b = {
@@ -95,7 +107,7 @@ spooled_put(struct loop *l, const struct core_effect *e)
     if (!went && e->u.spool.dead)
         letters_put_failed(l, e->u.spool.slot);
     if (!went)
-        not_spooled(l, e->u.spool.slot);
+        not_spooled(l, e);
 }
 
 void
@@ -151,7 +163,7 @@ take_fetched(struct loop *l, struct spool_answer *a)
     e.u.fetched.number = (uint32_t)a->ticket;
     e.u.fetched.pos = a->pos;
     if (!read_head(&a->bundle, &header)) {
-        log_event(l->log, LOG_ERROR, "spool_damaged", LOG_STR("connector", a->bundle.id), LOG_INT("pos", a->pos),
+        log_event(l->log, LOG_ERROR, "bundle_damaged", LOG_STR("connector", a->bundle.id), LOG_INT("pos", a->pos),
                   LOG_STR("text", "its head is not one of ours"));
         e.kind = CORE_DAMAGED;
         e.u.damaged.number = (uint32_t)a->ticket;
@@ -174,23 +186,23 @@ static void
 take_space(struct loop *l, const struct spool_answer *a)
 {
     struct core_event e = {.kind = CORE_SPOOL_SPACE};
-    struct spool_figures f;
 
-    spool_figures(l->spool, &f);
-    if (a->full != l->spool_full)
-        log_event(l->log, a->full ? LOG_WARN : LOG_INFO, a->full ? "spool_full" : "spool_has_room",
-                  LOG_INT("bytes", f.live + f.dead), LOG_INT("limit", l->settings->spool.limit),
-                  LOG_INT("disk_free", f.free), LOG_INT("floor", l->settings->spool.floor));
-    l->spool_full = a->full;
     e.u.space.full = a->full;
     effects_step(l, &e);
+}
+
+static const char *
+id_of(struct loop *l, uint64_t number)
+{
+    struct core_status s;
+
+    return core_status(l->core, (uint32_t)number, &s) ? s.id : NULL;
 }
 
 static void
 take(struct loop *l, struct spool_answer *a)
 {
     struct core_event e = {.kind = CORE_SPOOLED};
-    struct core_status s;
 
     switch (a->kind) {
     case SPOOL_APPENDED:
@@ -217,15 +229,16 @@ take(struct loop *l, struct spool_answer *a)
         effects_step(l, &e);
         break;
     case SPOOL_DAMAGED:
-        log_event(l->log, LOG_ERROR, "spool_damaged", LOG_INT("pos", a->pos), LOG_STR("text", a->text));
+        log_event(l->log, LOG_ERROR, "bundle_damaged", LOG_STR("connector", id_of(l, a->ticket)),
+                  LOG_INT("pos", a->pos), LOG_STR("text", a->text));
         e.kind = CORE_DAMAGED;
         e.u.damaged.number = (uint32_t)a->ticket;
         e.u.damaged.pos = a->pos;
         effects_step(l, &e);
         break;
     case SPOOL_BURIED:
-        if (!a->ok && core_status(l->core, (uint32_t)a->ticket, &s))
-            letters_not_buried(l, s.id, a->pos);
+        if (!a->ok)
+            letters_not_buried(l, id_of(l, a->ticket), a->pos);
         e.kind = CORE_BURIED;
         e.u.buried.number = (uint32_t)a->ticket;
         e.u.buried.pos = a->pos;
@@ -237,7 +250,6 @@ take(struct loop *l, struct spool_answer *a)
         break;
     case SPOOL_BROKEN:
         /* What was not flushed was not answered for.  Only a new start reads what the disk really has. */
-        log_event(l->log, LOG_ERROR, "spool_broken", LOG_STR("text", a->text));
         l->broken = l->stop = true;
         break;
     }
@@ -267,8 +279,12 @@ spooled_open(struct loop *l, struct err *err)
     const struct spool_config c = {
         .dir = s->spool.dir, .limit = s->spool.limit, .floor = s->spool.floor, .segment = s->spool.segment};
 
-    if (s->spool.limit == 0)
+    if (s->spool.limit == 0) {
+        if (access(s->spool.dir, F_OK) == 0)
+            log_event(l->log, LOG_WARN, "spool_ignored", LOG_STR("dir", s->spool.dir),
+                      LOG_STR("text", "spool.limit is 0B: what rests in this folder stays there"));
         return 0;
+    }
     l->spooled = mailbox_new(sizeof(struct spool_answer), err);
     l->spool = l->spooled == NULL ? NULL : spool_open(&c, l->spooled, l->log, err);
     return l->spool == NULL ? -1 : 0;

@@ -348,6 +348,8 @@ core_figures(const struct core *k, struct core_figures *ret)
     for (uint32_t i = 0; i < k->n_connectors; i++) {
         ret->spooled += k->connectors[i]->drain.count;
         ret->spooled_bytes += k->connectors[i]->drain.bytes;
+        ret->ahead += k->connectors[i]->drain.n - k->connectors[i]->drain.posted;
+        ret->going += k->connectors[i]->spool.out;
     }
     ret->credit_out = k->credit_out;
     ret->memory_limit = k->cfg.memory_limit;

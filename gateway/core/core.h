@@ -210,7 +210,7 @@ struct core_event {
             uint64_t    epoch, seq;  /* of the last that was spooled: all up to it were answered for */
         } found;
         struct {
-            uint32_t slot;
+            uint32_t slot, number; /* the connector's */
             bool     ok;
             uint64_t pos;
         } spooled;
@@ -448,6 +448,8 @@ struct core_figures {
     uint64_t credit_out;                     /* granted and not used */
     uint64_t memory_limit;
     uint64_t spooled, spooled_bytes;         /* bundles that are in the spool, dead letters aside */
+    uint64_t ahead;                          /* of held, what was read back from there and is not at a publisher */
+    uint64_t going;                          /* bundles on their way to the spool */
     uint64_t put, fetched, released;         /* bundles that went there, were read back, are forwarded since */
     uint64_t dead, damaged;                  /* dead letters made; bundles that could not be read back */
     bool     spool_full;

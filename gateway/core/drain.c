@@ -82,8 +82,8 @@ wants(const struct core *k, const struct connector *c)
 {
     const struct drain *d = &c->drain;
 
-    return c->configured && spooling_open(k, c) && !d->fetching && d->count > d->n && d->n <= MOST / 2 &&
-           d->bytes_here < WINDOW && d->wait_us <= k->now_us;
+    return c->configured && !k->draining && spooling_open(k, c) && !d->fetching && d->count > d->n &&
+           d->n <= MOST / 2 && d->bytes_here < WINDOW && d->wait_us <= k->now_us;
 }
 
 void
@@ -103,7 +103,7 @@ give_back(struct core *k, struct connector *c)
         d->fetch_pos = k->slots[d->tail].pos;
         take_out(k, c, d->tail);
     }
-    if (c->gate.lined && !drain_waits(k, c) && spooling_first(c))
+    if (c->gate.lined && !drain_has(k, c, B_WAITING) && spooling_first(c))
         gate_leave(k, c);
 }
 
@@ -262,10 +262,10 @@ drain_grown(struct core *k, struct connector *c, uint64_t pos, uint64_t size)
 /* --- posting --- */
 
 bool
-drain_waits(const struct core *k, const struct connector *c)
+drain_has(const struct core *k, const struct connector *c, enum bundle_state state)
 {
     for (uint32_t s = first_of(&c->drain); s != NONE; s = k->slots[s].newer)
-        if (k->slots[s].state == B_WAITING)
+        if (k->slots[s].state == state)
             return true;
     return false;
 }

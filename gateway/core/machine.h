@@ -413,7 +413,7 @@ bool drain_pump(struct core *k, struct connector *c); /* true: what is not in it
 void drain_formed(struct core *k, const struct core_event *e);
 void drain_refused(struct core *k, uint32_t slot, enum wire_reason reason, const char *text);
 void drain_confirmed(struct core *k, uint32_t slot);
-bool drain_waits(const struct core *k, const struct connector *c); /* something read ahead waits before its gate */
+bool drain_has(const struct core *k, const struct connector *c, enum bundle_state state); /* of what is read ahead */
 
 /* check_spool.c: the part of core_check that is about the spool */
 const char *check_spool(const struct core *k);

@@ -120,7 +120,7 @@ pump(struct core *k, struct connector *c)
 static void
 leave(struct core *k, struct connector *c)
 {
-    if (!c->gate.lined || drain_waits(k, c))
+    if (!c->gate.lined || drain_has(k, c, B_WAITING))
         return;
     for (uint64_t s = c->next_post; s < c->expect; s++)
         if (custody_at(c, s)->state == B_WAITING)
@@ -157,7 +157,7 @@ spooling_turn(struct core *k)
         pump(k, c);
         leave(k, c);
         drain_look(k, c);
-        if (c->drain.doomed > 0 && c->drain.wait_us <= k->now_us)
+        if (c->drain.doomed > 0 && c->drain.wait_us <= k->now_us && drain_has(k, c, B_DEAD))
             posting_pump(k, c);
         if (waits(k, c))
             list_push(k, &k->shut, c->number);
@@ -256,6 +256,9 @@ taken(struct core *k, struct connector *c, struct bundle *b, uint32_t s, uint64_
         b->state = c->cfg.confirm ? B_HELD : B_ACKED;
         b->slot = NONE;
         b->pos = pos;
+        free(b->text); /* what a format left out: it says so again when it is read back */
+        b->text = NULL;
+        b->partial = false;
         c->spool.unanswered += c->cfg.confirm ? b->size : 0;
         slots_give(k, s);
     }

@@ -211,6 +211,8 @@ keep_house(struct spool *s)
         s->states_us = now;
     }
     s->cleaning = spool_log_clean(s->engine, CLEAN_BYTES);
+    if (s->figures.full)
+        spool_log_room(s->engine); /* others may have made some */
     post_told(s);
     publish_figures(s);
 }
@@ -226,6 +228,8 @@ wait_for_work(struct spool *s)
     else if (s->asked && spool_log_dirty(s->engine)) {
         ms = states_after_ms(s) - (clock_mono_us() - s->states_us) / 1000;
         ms = ms < 1 ? 1 : ms;
+    } else if (s->figures.full) {
+        ms = STATES_MS;
     }
     while (poll(fds, 2, (int)ms) < 0 && errno == EINTR)
         continue;

@@ -344,7 +344,8 @@ batch_fail(struct spool_log *l, const struct err *why)
         if (w->kind == WAITS_APPEND && w->old == 0)
             w->stream->failed = true;
         if (w->kind != WAITS_COPY)
-            l->told(l->ctx, w->kind == WAITS_BURY ? SPOOL_BURIED : SPOOL_APPENDED, w->ticket, false, 0, why->text);
+            l->told(l->ctx, w->kind == WAITS_BURY ? SPOOL_BURIED : SPOOL_APPENDED, w->ticket, false,
+                    w->kind == WAITS_BURY ? w->entry.pos : 0, why->text);
     }
     clear(l);
 }

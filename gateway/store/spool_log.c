@@ -47,6 +47,12 @@ spool_space(struct spool_log *l)
         set_full(l, false);
 }
 
+void
+spool_log_room(struct spool_log *l)
+{
+    spool_space(l);
+}
+
 static int
 check_room(struct spool_log *l, uint64_t size, struct err *err)
 {
@@ -278,8 +284,12 @@ bury(struct spool_log *l, uint64_t ticket, const char *id, uint64_t pos, struct 
 
     if (l->broken)
         return err_set(err, ERR_IO, 0, "the spool is broken: the gateway has to be restarted");
-    if (st == NULL || pos == 0 || pos >= st->next || posset_has(&st->gone, pos))
+    if (st == NULL || pos == 0 || pos >= st->next)
         return err_set(err, ERR_STALE, 0, "bundle %" PRIu64 " of %.64s is not in the spool", pos, id);
+    if (posset_has(&st->gone, pos)) {
+        l->told(l->ctx, SPOOL_BURIED, ticket, true, pos, NULL); /* dropped meanwhile: nobody waits for it */
+        return 0;
+    }
     (void)stream_place(l, st, pos, 0, &sl, &e);
     if (make_way(l, RECORD_HEADER + SPOOL_ID_MAX, NULL, false, err) != 0)
         return -1;

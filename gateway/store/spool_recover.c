@@ -412,7 +412,28 @@ segment_rescan(struct spool_log *l, struct segment *s, struct err *err)
 
 /* --- all of them --- */
 
-/* Does it begin with the states of all streams? */
+static bool
+is_whole(struct spool_log *l, struct segment *s, uint64_t at, const struct record *r)
+{
+    uint32_t sum = record_sum(&l->crc, s->nonce, r);
+    const uint64_t end = at + record_over(r) + r->body;
+    unsigned char bytes[PAGE_BYTES];
+    struct err err;
+
+    if (end > s->size)
+        return false;
+    for (at += RECORD_HEADER; at < end;) {
+        const size_t n = end - at < sizeof(bytes) ? (size_t)(end - at) : sizeof(bytes);
+
+        if (read_part(l, s, at, bytes, n, &err) != 0)
+            return false;
+        sum = crc32c_add(&l->crc, sum, bytes, n);
+        at += n;
+    }
+    return sum == r->sum;
+}
+
+/* Does it begin with the states of all streams, whole?  After a power cut the last may not: then an older one does. */
 static bool
 is_base(struct spool_log *l, struct segment *s)
 {
@@ -421,7 +442,8 @@ is_base(struct spool_log *l, struct segment *s)
     struct err err;
 
     for (uint64_t at = SEGMENT_HEADER; at + RECORD_HEADER <= s->size;) {
-        if (read_part(l, s, at, header, sizeof(header), &err) != 0 || !record_get(&l->crc, s->nonce, header, &r))
+        if (read_part(l, s, at, header, sizeof(header), &err) != 0 || !record_get(&l->crc, s->nonce, header, &r) ||
+            !is_whole(l, s, at, &r))
             return false;
         if (r.type == RECORD_BASE)
             return true;

@@ -50,7 +50,9 @@ segment_fd(struct spool_log *l, struct segment *s, struct err *err)
     spool_path(l, "seg", s->seq, path);
     s->fd = l->disk->open(l->disk->ctx, path, O_RDWR);
     if (s->fd < 0)
-        return err_set(err, ERR_IO, errno, "%.100s cannot be opened", path);
+        /* No descriptor or memory now is no damage. */
+        return err_set(err, errno == EMFILE || errno == ENFILE || errno == ENOMEM ? ERR_NOMEM : ERR_IO, errno,
+                       "%.100s cannot be opened", path);
     return s->fd;
 }
 
