@@ -103,6 +103,8 @@ told(void *ctx, enum spool_kind kind, uint64_t ticket, bool ok, uint64_t pos, co
     if (ok && w->disk.dead)
         WRONG(w, "ticket %llu was answered by a dead disk", U(ticket));
     if (kind == SPOOL_BURIED) {
+        if (pos != b->pos)
+            WRONG(w, "ticket %llu was to be buried at %llu, and is told of at %llu", U(ticket), U(b->pos), U(pos));
         b->dead = b->dead || ok;
         b->dead_maybe = b->dead_maybe && !ok;
         return;
