@@ -310,7 +310,7 @@ found(void *ctx, const struct spool_stream *s)
     e.u.found.epoch = s->epoch;
     e.u.found.seq = s->seq;
     effects_step(f->loop, &e);
-    f->unknown = f->unknown || !core_number(f->loop->core, s->id, &number);
+    f->unknown = f->unknown || (s->count > 0 && !core_number(f->loop->core, s->id, &number));
 }
 
 int

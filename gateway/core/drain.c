@@ -93,13 +93,20 @@ drain_look(struct core *k, struct connector *c)
         list_push(k, &k->thirsty, c->number);
 }
 
+/* Of what went in part only the rest is to go, as long as there is somebody who could say what went. */
+static bool
+can_be_read_again(const struct core *k, const struct connector *c, uint32_t s)
+{
+    return k->slots[s].state == B_WAITING && (k->slots[s].went == 0 || !k->pubs[c->cfg.publisher].up);
+}
+
 /* What waits in it unread is read again later. */
 static void
 give_back(struct core *k, struct connector *c)
 {
     struct drain *d = &c->drain;
 
-    while (!d->fetching && d->n > 0 && k->slots[d->tail].state == B_WAITING) {
+    while (!d->fetching && d->n > 0 && can_be_read_again(k, c, d->tail)) {
         d->fetch_pos = k->slots[d->tail].pos;
         take_out(k, c, d->tail);
     }
@@ -134,6 +141,13 @@ room(const struct core *k)
     return used < most ? most - used : 0;
 }
 
+/* Its way is shut, or its queue refuses: others can use the room. */
+static bool
+stands_still(const struct core *k, const struct connector *c)
+{
+    return !c->configured || c->retrying || !spooling_open(k, c);
+}
+
 void
 drain_serve(struct core *k)
 {
@@ -154,8 +168,7 @@ drain_serve(struct core *k)
                 return;
             given_back = true;
             for (uint32_t i = 0; i < k->n_connectors; i++)
-                if (k->connectors[i]->drain.n > 0 && i != c->number &&
-                    !(k->connectors[i]->configured && spooling_open(k, k->connectors[i])))
+                if (k->connectors[i]->drain.n > 0 && i != c->number && stands_still(k, k->connectors[i]))
                     give_back(k, k->connectors[i]);
             continue;
         }
