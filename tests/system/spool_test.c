@@ -2,10 +2,12 @@
  * and a real RabbitMQ, and at the end of each test the ledger. */
 #include "must.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -298,6 +300,49 @@ a_full_spool_takes_nothing_more_and_goes_on_when_it_has_drained(void **state)
     (void)stage_agrees(s, "faults", WINDOW, false);
 }
 
+/* A disk of 24 MiB for the spool alone.  It goes with this process: its mounts are its own (main). */
+static void
+a_disk_that_is_filled_to_the_brim_takes_nothing_more_and_recovers_by_itself(void **state)
+{
+    struct stage *s = *state;
+    struct sluiced_config config = ANYBODY;
+    struct load_result before, after;
+    char disk[600], spool[700];
+    (void)snprintf(disk, sizeof(disk), "%s/disk", world_dir(s->world));
+    (void)snprintf(spool, sizeof(spool),
+                   "dir = \"%s/spool\"; floor = \"0B\"; segment = \"1MiB\"; limit = \"1GiB\"; each = \"1GiB\";", disk);
+    if (mkdir(disk, 0700) != 0 || mount("tmpfs", disk, "tmpfs", 0, "size=24m,mode=0700") != 0) {
+        print_message("no leave to mount a disk of its own\n");
+        skip();
+    }
+    config.spool = spool;
+    stage_gateway(s, &config);
+    const int64_t mark = sluiced_log_mark(s->gateway);
+    struct load_plan plan = FOUR;
+    plan.size_min = plan.size_max = 20000;
+    struct load *load = stage_load(s, &plan, false);
+    stage_await_acks(load, 50);
+    stage_broker(s, "kill", NULL);
+    assert_true(sluiced_log_wait(s->gateway, mark, "event=spool_full", NULL, WAIT_MS));
+    world_sleep_ms(500);
+    load_progress(load, &before);
+    world_sleep_ms(1500);
+    load_progress(load, &after);
+    assert_int_equal(after.acked, before.acked);
+    assert_int_equal(after.nacked, 0);
+    assert_true(spooled(s, 4) > 500);
+    /* And once more, with a gateway that finds it so. */
+    sluiced_kill(s->gateway);
+    restart(s, false);
+    stage_broker(s, "restart", NULL);
+    stage_await_acks(load, 300);
+    stage_finish(s, load, DRAIN_MS, NULL);
+    await_empty(s, 4);
+    (void)stage_agrees(s, "faults", 2 * WINDOW, false);
+    sluiced_kill(s->gateway);
+    assert_int_equal(umount(disk), 0);
+}
+
 /* --- dead letters ------------------------------------------------------------------------------------------------- */
 
 /* The dead letters there are. */
@@ -465,10 +510,13 @@ main(void)
         FAULT(a_gateway_that_dies_at_any_step_of_a_bundles_life_loses_nothing),
         FAULT(a_connector_whose_part_of_the_spool_is_full_waits_and_the_others_go_on),
         FAULT(a_full_spool_takes_nothing_more_and_goes_on_when_it_has_drained),
+        FAULT(a_disk_that_is_filled_to_the_brim_takes_nothing_more_and_recovers_by_itself),
         FAULT(a_bundle_without_a_route_becomes_a_dead_letter_that_can_be_replayed_or_dropped),
         FAULT(a_folder_that_cannot_be_the_spool_is_refused_in_words),
         FAULT(two_gateways_cannot_have_one_spool),
     };
+    if (unshare(CLONE_NEWNS) == 0)
+        (void)mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL);
     cmocka_set_test_filter(getenv("TEST_ONLY")); /* NULL: all */
     return cmocka_run_group_tests_name("spool", tests, stage_open, stage_close);
 }
