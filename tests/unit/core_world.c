@@ -854,7 +854,7 @@ errand_last(const struct world *w, enum core_effect_kind kind)
 void
 spool_answers(struct world *w, const struct errand *e, bool ok, uint64_t pos)
 {
-    struct core_event v = {.kind = CORE_SPOOLED, .u.spooled = {e->slot, ok, pos}};
+    struct core_event v = {.kind = CORE_SPOOLED, .u.spooled = {e->slot, e->number, ok, pos}};
 
     if (e->kind == CORE_BURY)
         v = (struct core_event){.kind = CORE_BURIED, .u.buried = {e->number, e->pos, ok}};
