@@ -228,7 +228,8 @@ void
 custody_reset(struct core *k, struct connector *c, uint64_t next)
 {
     custody_drop_half(k, c);
-    gate_leave(k, c);
+    if (!drain_has(k, c, B_WAITING))
+        gate_leave(k, c); /* else what the spool has of it keeps its place */
     for (uint64_t s = c->first; s < c->expect; s++) {
         struct bundle *b = custody_at(c, s);
 

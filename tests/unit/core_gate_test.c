@@ -617,6 +617,34 @@ our_own_publishing_stops_short_of_the_brokers_memory_alarm(void **state)
     assert_int_equal(reasons_of(w, "a"), WIRE_HOLD_BUDGET);
 }
 
+/* --- with a spool --- */
+
+/* What is read ahead waits before the gate whoever its connector is now. */
+static void
+a_new_program_does_not_take_what_was_spooled_out_of_the_line(void **state)
+{
+    struct world *w = *state;
+    const struct core_limits l = limits();
+    struct core_connector list[sizeof(connectors) / sizeof(connectors[0])];
+    struct peer next;
+
+    memcpy(list, connectors, sizeof(list));
+    list[0].spool_limit = MIB;
+    configure_list(w, &l, list);
+    spool_found(w, "a", 1, 2, 9, 2);
+    world_turn(w);
+    assert_int_equal(errands(w, CORE_FETCH), 1);
+    w->now += SECOND;
+    sample(w, 0, THRESHOLD);
+    spool_gives(w, 1, 9, 1, 2);
+    world_turn(w);
+    assert_int_equal(w->n_posted, 0);
+    next = peer_new(w, "a");
+    assert_true(peer_hello(&next));
+    known(w, 0);
+    assert_int_equal(w->n_posted, 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
 
 int
@@ -650,6 +678,7 @@ main(void)
         TEST(a_queue_that_is_unknown_holds_all_that_share_its_budget),
         TEST(an_alarm_of_the_brokers_node_holds_and_its_end_lets_go),
         TEST(our_own_publishing_stops_short_of_the_brokers_memory_alarm),
+        TEST(a_new_program_does_not_take_what_was_spooled_out_of_the_line),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
