@@ -1,7 +1,7 @@
 /* dead.h - dead letters: bundles that can never be forwarded, by connector and position in the spool.
  *
  * Their bytes lie in the spool and the reasons in the state; this is the list of both that operators are shown.
- * Bound: DEAD_MAX.  Thread: the loop only. */
+ * Bound: DEAD_MAX; the spool and the state keep what is beyond.  Thread: the loop only. */
 #ifndef DEAD_H
 #define DEAD_H
 

@@ -209,12 +209,12 @@ int letters_load(struct loop *l, struct err *err);
 void letters_tidy(struct loop *l);
 void letters_forget(struct loop *l);
 
-/* CORE_SPOOL of a dead letter goes to the spool: written down when it is there.  false: no more can be kept.  _failed:
- * it did not go. */
+/* CORE_SPOOL of a dead letter goes to the spool: written down when it is there.  false: no memory.  _failed: it did not
+ * go. */
 bool letters_put(struct loop *l, const struct core_effect *e, uint64_t size);
 void letters_put_failed(struct loop *l, uint32_t slot);
 
-/* CORE_BURY.  false: no more can be kept, or no memory.  And if the spool then could not. */
+/* CORE_BURY.  false: no memory.  And if the spool then could not. */
 bool letters_bury(struct loop *l, const struct core_effect *e);
 void letters_not_buried(struct loop *l, const char *connector, uint64_t pos);
 

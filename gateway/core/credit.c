@@ -134,13 +134,15 @@ target(const struct core *k, const struct connector *c)
     return t <= room ? t : room < head_cost(k, c) ? 0 : room;
 }
 
-/* Of the spool, or of its own part of it, is there less than its next bundle takes? */
+/* Of the spool, or of its own part of it, is there less than its next bundle takes?  Whose bundles go straight to
+ * RabbitMQ does not need it. */
 static bool
 spool_is_full(const struct core *k, const struct connector *c)
 {
     const uint64_t room = spooling_room(k, c);
+    const bool direct = spooling_open(k, c) && !spooling_first(c);
 
-    return c->cfg.spool_limit > 0 && (k->spool_full || room == 0 || room < head_cost(k, c));
+    return c->cfg.spool_limit > 0 && ((k->spool_full && !direct) || room == 0 || room < head_cost(k, c));
 }
 
 uint32_t

@@ -89,10 +89,10 @@ posting_confirmed(struct core *k, uint32_t s)
     k->fig.messages += k->slots[s].messages;
     k->fig.message_bytes += k->slots[s].bytes;
     c->tries = 0;
-    if (b->partial && spooling_doomed(k, c, b, WIRE_R_TOO_LARGE, b->text)) {
-        ; /* the spool keeps all of it, and an operator sees what did not go */
-    } else if (b->partial) {
-        verdict_refuse(k, c, b, WIRE_R_TOO_LARGE, b->text);
+    if (b->partial) {
+        /* A spool keeps all of it, and an operator sees what did not go. */
+        if (!spooling_doomed(k, c, b, WIRE_R_TOO_LARGE, b->text))
+            verdict_refuse(k, c, b, WIRE_R_TOO_LARGE, b->text);
     } else {
         b->state = B_ACKED;
         b->slot = NONE;

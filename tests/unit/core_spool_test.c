@@ -178,6 +178,27 @@ with_confirm_a_spooled_bundle_is_acked_when_rabbitmq_has_it(void **state)
     assert_int_equal(said_ack(w, p.conn), 1);
 }
 
+/* RabbitMQ takes all directly: the disk is not needed, however full it is. */
+static void
+a_full_spool_holds_nobody_whose_way_is_open(void **state)
+{
+    struct world *w = *state;
+    struct peer p = welcomed(w, false);
+
+    spool_full(w, true);
+    world_turn(w);
+    peer_pushes(&p, 100);
+    world_turn(w);
+    assert_true(broker_has(&p, 1));
+    broker_down(w, 0);
+    peer_asks(&p, 400 * 1024, 400 * 1024);
+    assert_int_equal(said_last(w, p.conn, WIRE_HOLD)->reasons & WIRE_HOLD_SPOOL_FULL, WIRE_HOLD_SPOOL_FULL);
+    assert_int_equal(errands(w, CORE_SPOOL), 0);
+    broker_up(w, 0);
+    peer_pushes(&p, 400 * 1024);
+    assert_true(broker_has(&p, 2));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
 int
@@ -185,6 +206,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(while_the_way_is_open_nothing_is_spooled),
+        TEST(a_full_spool_holds_nobody_whose_way_is_open),
         TEST(a_bundle_is_acked_when_it_is_flushed_and_not_before),
         TEST(nothing_is_spooled_behind_a_bundle_that_is_at_a_publisher),
         TEST(after_one_failed_nothing_is_asked_before_all_have_failed),
