@@ -4,6 +4,8 @@
  * is pushed.  Memory for it is set aside (credit_memory): an eighth of memory_limit for all, or one bundle, however
  * large; so whatever fills the rest, a stream moves.  Who cannot go on gives what he has read ahead back as soon as
  * another has no room: it is on the disk. */
+#include <stddef.h>
+
 #include "machine.h"
 
 enum {
@@ -387,15 +389,19 @@ buried(struct core *k, struct connector *c, const struct core_event *e)
     k->fig.dead++;
     c->drain.doomed--;
     shrink(c, k->slots[s].size);
-    spooling_forwarded(k, c, k->slots[s].epoch, k->slots[s].seq);
+    spooling_buried(k, c, k->slots[s].epoch, k->slots[s].seq, (enum wire_reason)k->slots[s].reason);
     take_out(k, c, s);
     moved_on(k, c);
 }
 
+#define NUMBER_AT(kind) offsetof(struct core_event, u.kind.number)
+_Static_assert(NUMBER_AT(fetched) == NUMBER_AT(fetch_end) && NUMBER_AT(fetched) == NUMBER_AT(damaged) &&
+                   NUMBER_AT(fetched) == NUMBER_AT(buried) && NUMBER_AT(fetched) == NUMBER_AT(revived),
+               "they all begin with the number");
+
 void
 drain_event(struct core *k, const struct core_event *e)
 {
-    /* All of them begin with the number. */
     const uint32_t i = e->u.fetched.number;
     struct connector *c = i < k->n_connectors ? k->connectors[i] : NULL;
 

@@ -402,6 +402,7 @@ bool spooling_doomed(struct core *k, struct connector *c, struct bundle *b, enum
 void spooling_event(struct core *k, const struct core_event *e); /* FOUND, SPOOLED, SPACE */
 void spooling_reset(struct connector *c); /* a new epoch */
 void spooling_forwarded(struct core *k, struct connector *c, uint64_t epoch, uint64_t seq);
+void spooling_buried(struct core *k, struct connector *c, uint64_t epoch, uint64_t seq, enum wire_reason reason);
 void spooling_damaged(struct core *k, struct connector *c, uint64_t pos);
 
 /* drain.c: and back from it */

@@ -351,9 +351,22 @@ spooling_reset(struct connector *c)
 
 /* --- answered for when it is forwarded --- */
 
-static void
-answer(struct core *k, struct connector *c, struct bundle *b)
+/* The record of a bundle that waits for its answer, or NULL. */
+static struct bundle *
+held(struct connector *c, uint64_t epoch, uint64_t seq)
 {
+    struct bundle *b = epoch == c->epoch && seq >= c->first && seq < c->expect ? custody_at(c, seq) : NULL;
+
+    return b == NULL || b->state != B_HELD ? NULL : b;
+}
+
+void
+spooling_forwarded(struct core *k, struct connector *c, uint64_t epoch, uint64_t seq)
+{
+    struct bundle *b = held(c, epoch, seq);
+
+    if (b == NULL)
+        return;
     c->spool.unanswered -= b->size;
     b->state = B_ACKED;
     verdict_settle(k, c);
@@ -361,10 +374,17 @@ answer(struct core *k, struct connector *c, struct bundle *b)
 }
 
 void
-spooling_forwarded(struct core *k, struct connector *c, uint64_t epoch, uint64_t seq)
+spooling_buried(struct core *k, struct connector *c, uint64_t epoch, uint64_t seq, enum wire_reason reason)
 {
-    if (epoch == c->epoch && seq >= c->first && seq < c->expect && custody_at(c, seq)->state == B_HELD)
-        answer(k, c, custody_at(c, seq));
+    struct bundle *b = held(c, epoch, seq);
+
+    if (b == NULL)
+        return;
+    c->spool.unanswered -= b->size;
+    b->dead = true;
+    verdict_refuse(k, c, b, reason, NULL);
+    verdict_settle(k, c);
+    credit_freed(k, c);
 }
 
 /* Its connector has it yet, so it may say so. */

@@ -178,6 +178,28 @@ with_confirm_a_spooled_bundle_is_acked_when_rabbitmq_has_it(void **state)
     assert_int_equal(said_ack(w, p.conn), 1);
 }
 
+static void
+with_confirm_a_spooled_bundle_that_is_buried_is_said_to_be_dead(void **state)
+{
+    struct world *w = *state;
+    struct peer p = welcomed(w, true);
+
+    broker_down(w, 0);
+    peer_pushes(&p, 100);
+    world_turn(w);
+    spool_answers(w, errand_last(w, CORE_SPOOL), true, 1);
+    broker_up(w, 0);
+    world_turn(w);
+    spool_gives(w, 1, p.epoch, 1, 1);
+    broker_refuses(&p, 1, WIRE_R_UNROUTABLE, "no queue is bound");
+    assert_int_equal(said_count(w, p.conn, WIRE_VERDICT), 0);
+    spool_answers(w, errand_last(w, CORE_BURY), true, 0);
+    world_turn(w);
+    assert_int_equal(said_last(w, p.conn, WIRE_VERDICT)->verdict, WIRE_ACK_DEAD);
+    assert_int_equal(said_last(w, p.conn, WIRE_VERDICT)->reason, WIRE_R_UNROUTABLE);
+    assert_int_equal(said_nacks(w, p.conn), 0);
+}
+
 /* RabbitMQ takes all directly: the disk is not needed, however full it is. */
 static void
 a_full_spool_holds_nobody_whose_way_is_open(void **state)
@@ -215,6 +237,7 @@ main(void)
         TEST(what_the_broker_refuses_is_a_dead_letter_and_said_so),
         TEST(a_dead_letter_that_the_spool_does_not_take_is_a_nack),
         TEST(with_confirm_a_spooled_bundle_is_acked_when_rabbitmq_has_it),
+        TEST(with_confirm_a_spooled_bundle_that_is_buried_is_said_to_be_dead),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
