@@ -688,7 +688,7 @@ clean:
 help:
 	@echo 'make              the gateway, sluice-replay, the library and the connectors, in $(B)'
 	@echo 'make demo         feed, gateway and a private RabbitMQ, then the proof (ONCE=1 ends after it, FEED=file or URL)'
-	@echo 'make test         everything, with private RabbitMQs, in 15 to 20 minutes; installs what is missing'
+	@echo 'make test         everything, with private RabbitMQs, in about 20 minutes; installs what is missing'
 	@echo 'make check        what runs offline: unit tests and the simulation, in about a minute'
 	@echo 'make soak         the long forms of the simulation and of the faults, an hour or two (SOAK_SEEDS=$(SOAK_SEEDS))'
 	@echo 'make asan tsan    check, under the sanitizers'
