@@ -328,7 +328,7 @@ spooled_load(struct loop *l, struct err *err)
     if (f.count + f.dead_count > 0)
         log_event(l->log, LOG_INFO, "spool_found", LOG_INT("bundles", f.count), LOG_INT("bytes", f.live),
                   LOG_INT("dead_letters", f.dead_count));
-    return 0;
+    return spool_begin(l->spool) ? 0 : err_set(err, ERR_NOMEM, 0, "the spool");
 }
 
 void

@@ -29,7 +29,7 @@ enum {
     POST_PAUSE_MS = 10             /* an answer that finds no memory is tried again after this long */
 };
 
-enum request_kind { REQUEST_APPEND, REQUEST_FETCH, REQUEST_RELEASE, REQUEST_BURY, REQUEST_REVIVE };
+enum request_kind { REQUEST_BEGIN, REQUEST_APPEND, REQUEST_FETCH, REQUEST_RELEASE, REQUEST_BURY, REQUEST_REVIVE };
 
 struct request {
     enum request_kind   kind;
@@ -163,6 +163,7 @@ static void
 serve(struct spool *s, const struct request *r)
 {
     switch (r->kind) {
+    case REQUEST_BEGIN: break;
     case REQUEST_APPEND: spool_log_append(s->engine, r->ticket, &r->bundle, r->chunks, r->n); break;
     case REQUEST_RELEASE: spool_log_release(s->engine, r->id, r->pos); break;
     case REQUEST_BURY: spool_log_bury(s->engine, r->ticket, r->id, r->pos); break;
@@ -317,6 +318,14 @@ ask(struct spool *s, struct request *r, const char *id)
         return true;
     free(r->chunks);
     return false;
+}
+
+bool
+spool_begin(struct spool *s)
+{
+    struct request r = {.kind = REQUEST_BEGIN};
+
+    return ask(s, &r, "");
 }
 
 bool

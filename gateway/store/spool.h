@@ -105,6 +105,10 @@ void spool_dead(struct spool *s, void (*each)(void *ctx, const struct spool_dead
 
 /* Requests.  false: no memory, and nothing was asked. */
 
+/* All that was found has been read.  From here on the thread also does what nobody asks for: it cleans, and while the
+ * spool is full it looks whether there is room again. */
+bool spool_begin(struct spool *s);
+
 /* The chunks are the body, lent until SPOOL_APPENDED; bundle and its texts are copied. */
 bool spool_append(struct spool *s, uint64_t ticket, const struct spool_bundle *bundle, const struct spool_chunk *chunks,
                   size_t n);

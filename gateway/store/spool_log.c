@@ -35,24 +35,6 @@ set_full(struct spool_log *l, bool full)
     l->told(l->ctx, SPOOL_SPACE, 0, !full, 0, NULL);
 }
 
-/* Once full, it takes again only when there is some room: else each release would let one in. */
-void
-spool_space(struct spool_log *l)
-{
-    const bool spares = spares_fill(l);
-
-    if (!l->full && (is_short(l, 0) || l->total >= l->limit || !spares))
-        set_full(l, true);
-    else if (l->full && spares && l->total <= l->limit - l->limit / 16 && !is_short(l, l->hot == NULL ? l->segment : 0))
-        set_full(l, false);
-}
-
-void
-spool_log_room(struct spool_log *l)
-{
-    spool_space(l);
-}
-
 static int
 check_room(struct spool_log *l, uint64_t size, struct err *err)
 {
@@ -393,6 +375,40 @@ sweep(struct spool_log *l)
     spares_trim(l);
 }
 
+/* For more than a bundle or two: in the hot segment, in a spare one, or for a new one. */
+static bool
+has_room(struct spool_log *l)
+{
+    return !is_short(l, 0) &&
+           ((l->hot != NULL && l->hot->used + l->segment / 16 <= l->hot->size) || l->n_spares > spares_needed(l) ||
+            !is_short(l, l->segment));
+}
+
+/* The hot segment is written to its end, and nothing in it is needed: with a reserve in its place it is a spare one. */
+static void
+free_hot(struct spool_log *l)
+{
+    struct err err = {0};
+
+    if (!l->broken && l->hot != NULL && l->hot->live == 0 && roll(l, false, &err) == 0 && batch_commit(l, &err) == 0)
+        sweep(l);
+}
+
+/* Once full, it takes again only when there is some room: else each release would let one in, or each try. */
+void
+spool_log_room(struct spool_log *l)
+{
+    if (l->full && !has_room(l))
+        free_hot(l);
+
+    const bool spares = spares_fill(l);
+
+    if (!l->full && (is_short(l, 0) || l->total >= l->limit || !spares))
+        set_full(l, true);
+    else if (l->full && spares && l->total <= l->limit - l->limit / 16 && has_room(l))
+        set_full(l, false);
+}
+
 void
 spool_log_commit(struct spool_log *l, bool states)
 {
@@ -416,7 +432,7 @@ spool_log_commit(struct spool_log *l, bool states)
         l->written_releases = l->releases;
     sweep(l);
     if (!l->broken)
-        spool_space(l);
+        spool_log_room(l);
 }
 
 /* --- what is in it --- */

@@ -64,7 +64,7 @@ uint64_t spool_log_held(const struct spool_log *l);
 /* Bytes of files that are kept because something in them could not be read. */
 uint64_t spool_log_aside(const struct spool_log *l);
 
-/* Is there room again on its file system, that others made?  While it is full, to be asked now and then. */
+/* Is it full, or again not?  While it is, to be asked now and then: others may have made room on its file system. */
 void spool_log_room(struct spool_log *l);
 
 /* Flush and free.  NULL does nothing. */

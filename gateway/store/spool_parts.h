@@ -225,7 +225,6 @@ void record_bundle(const struct record *r, char *block, struct spool_bundle *ret
 
 /* --- spool_log.c --- */
 
-void spool_space(struct spool_log *l); /* is it full, or again not? */
 
 /* --- spool_recover.c --- */
 

@@ -2,6 +2,7 @@
  * and a real RabbitMQ, and at the end of each test the ledger. */
 #include "must.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -300,30 +301,82 @@ a_full_spool_takes_nothing_more_and_goes_on_when_it_has_drained(void **state)
     (void)stage_agrees(s, "faults", WINDOW, false);
 }
 
-/* A disk of 24 MiB for the spool alone.  It goes with this process: its mounts are its own (main). */
-static void
-a_disk_that_is_filled_to_the_brim_takes_nothing_more_and_recovers_by_itself(void **state)
+/* A disk for the spool alone, which this process has for itself (main), so that it goes with it; and a gateway's
+ * settings for it. */
+struct disk {
+    char at[600], spool[800];
+};
+
+static struct disk
+own_disk(struct stage *s, const char *size, const char *segment)
 {
-    struct stage *s = *state;
-    struct sluiced_config config = ANYBODY;
-    struct load_result before, after;
-    char disk[600], spool[700];
-    (void)snprintf(disk, sizeof(disk), "%s/disk", world_dir(s->world));
-    (void)snprintf(spool, sizeof(spool),
-                   "dir = \"%s/spool\"; floor = \"0B\"; segment = \"1MiB\"; limit = \"1GiB\"; each = \"1GiB\";", disk);
-    if (mkdir(disk, 0700) != 0 || mount("tmpfs", disk, "tmpfs", 0, "size=24m,mode=0700") != 0) {
+    struct disk d;
+    char options[64];
+    (void)snprintf(d.at, sizeof(d.at), "%s/disk-%s", world_dir(s->world), size);
+    (void)snprintf(d.spool, sizeof(d.spool),
+                   "dir = \"%s/spool\"; floor = \"0B\"; segment = \"%s\"; limit = \"1GiB\"; each = \"1GiB\";", d.at,
+                   segment);
+    (void)snprintf(options, sizeof(options), "size=%s,mode=0700", size);
+    if (mkdir(d.at, 0700) != 0 || mount("tmpfs", d.at, "tmpfs", 0, options) != 0) {
         print_message("no leave to mount a disk of its own\n");
         skip();
     }
-    config.spool = spool;
-    stage_gateway(s, &config);
-    const int64_t mark = sluiced_log_mark(s->gateway);
+    return d;
+}
+
+static void
+leave_disk(struct stage *s, const struct disk *d)
+{
+    sluiced_kill(s->gateway);
+    assert_int_equal(umount(d->at), 0);
+}
+
+/* What others put on it: so many bytes, or until there is no room for one more. */
+static void
+others_write(const struct disk *d, size_t most)
+{
+    static const char zeroes[65536];
+    char file[700];
+    size_t n = 0;
+    (void)snprintf(file, sizeof(file), "%s/theirs", d->at);
+    const int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    while (n < most && write(fd, zeroes, sizeof(zeroes)) > 0)
+        n += sizeof(zeroes);
+    (void)close(fd);
+}
+
+static void
+others_remove(const struct disk *d)
+{
+    char file[700];
+    (void)snprintf(file, sizeof(file), "%s/theirs", d->at);
+    assert_int_equal(unlink(file), 0);
+}
+
+/* A gateway on this disk and a load, until there is no broker and the disk is full. */
+static struct load *
+fill(struct stage *s, const struct disk *d)
+{
+    const struct sluiced_config config = {.rest = SLUICED_ANYBODY("faults"), .spool = d->spool};
     struct load_plan plan = FOUR;
     plan.size_min = plan.size_max = 20000;
+    stage_gateway(s, &config);
+    const int64_t mark = sluiced_log_mark(s->gateway);
     struct load *load = stage_load(s, &plan, false);
     stage_await_acks(load, 50);
     stage_broker(s, "kill", NULL);
     assert_true(sluiced_log_wait(s->gateway, mark, "event=spool_full", NULL, WAIT_MS));
+    return load;
+}
+
+static void
+a_disk_that_is_filled_to_the_brim_takes_nothing_more_and_recovers_by_itself(void **state)
+{
+    struct stage *s = *state;
+    struct load_result before, after;
+    const struct disk d = own_disk(s, "24m", "1MiB");
+    struct load *load = fill(s, &d);
     world_sleep_ms(500);
     load_progress(load, &before);
     world_sleep_ms(1500);
@@ -339,8 +392,55 @@ a_disk_that_is_filled_to_the_brim_takes_nothing_more_and_recovers_by_itself(void
     stage_finish(s, load, DRAIN_MS, NULL);
     await_empty(s, 4);
     (void)stage_agrees(s, "faults", 2 * WINDOW, false);
+    leave_disk(s, &d);
+}
+
+/* Its segments are nearly as large as the disk, and others have the rest: it drains all the same, does not waver, and
+ * goes on with what it has. */
+static void
+a_disk_that_others_filled_meanwhile_is_drained_and_used_again(void **state)
+{
+    struct stage *s = *state;
+    const struct disk d = own_disk(s, "32m", "8MiB");
+    struct load *load = fill(s, &d);
     sluiced_kill(s->gateway);
-    assert_int_equal(umount(disk), 0);
+    others_write(&d, SIZE_MAX);
+    const int64_t mark = sluiced_log_mark(s->gateway);
+    restart(s, false);
+    stage_broker(s, "restart", NULL);
+    stage_await_acks(load, 500);
+    stage_finish(s, load, DRAIN_MS, NULL);
+    await_empty(s, 4);
+    assert_true(sluiced_log_wait(s->gateway, mark, "event=spool_has_room", NULL, WAIT_MS));
+    assert_in_range(sluiced_log_count(s->gateway, mark, "event=spool_"), 1, 20);
+    (void)stage_agrees(s, "faults", 2 * WINDOW, false);
+    leave_disk(s, &d);
+}
+
+static void
+a_disk_that_others_filled_before_keeps_nobody_from_rabbitmq_and_is_used_once_it_has_room(void **state)
+{
+    struct stage *s = *state;
+    const struct disk d = own_disk(s, "64m", "8MiB");
+    const struct sluiced_config config = {.rest = SLUICED_ANYBODY("faults"), .spool = d.spool};
+    others_write(&d, 60 * 1024 * 1024);
+    stage_gateway(s, &config);
+    const int64_t mark = sluiced_log_mark(s->gateway);
+    assert_int_equal(sluiced_log_count(s->gateway, 0, "event=spool_full"), 1);
+    struct load *load = stage_load(s, &FOUR, false);
+    stage_await_acks(load, 300); /* they need no disk while RabbitMQ is there */
+    stage_broker(s, "kill", NULL);
+    world_sleep_ms(3000);
+    assert_int_equal(sluiced_log_count(s->gateway, mark, "event=spool_has_room"), 0);
+    others_remove(&d);
+    assert_true(sluiced_log_wait(s->gateway, mark, "event=spool_has_room", NULL, WAIT_MS));
+    stage_await_acks(load, 500);
+    assert_true(spooled(s, 4) > 100);
+    stage_broker(s, "restart", NULL);
+    stage_finish(s, load, DRAIN_MS, NULL);
+    await_empty(s, 4);
+    (void)stage_agrees(s, "faults", 2 * WINDOW, false);
+    leave_disk(s, &d);
 }
 
 /* --- dead letters ------------------------------------------------------------------------------------------------- */
@@ -511,6 +611,8 @@ main(void)
         FAULT(a_connector_whose_part_of_the_spool_is_full_waits_and_the_others_go_on),
         FAULT(a_full_spool_takes_nothing_more_and_goes_on_when_it_has_drained),
         FAULT(a_disk_that_is_filled_to_the_brim_takes_nothing_more_and_recovers_by_itself),
+        FAULT(a_disk_that_others_filled_meanwhile_is_drained_and_used_again),
+        FAULT(a_disk_that_others_filled_before_keeps_nobody_from_rabbitmq_and_is_used_once_it_has_room),
         FAULT(a_bundle_without_a_route_becomes_a_dead_letter_that_can_be_replayed_or_dropped),
         FAULT(a_folder_that_cannot_be_the_spool_is_refused_in_words),
         FAULT(two_gateways_cannot_have_one_spool),
